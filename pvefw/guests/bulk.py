@@ -308,12 +308,13 @@ class Bulk:
             outcome for outcome in outcomes if outcome.began is not None and not outcome.result.good
         ]
         try:
-            states = {entry.id: entry.guest.state.value for entry in self.backends.list()[0]}
+            states = {entry.id: entry.guest.state for entry in self.backends.list()[0]}
         except PvefwError:
             states = {}
         for outcome in half:
-            state = states.get(outcome.job.id, "not known")
-            self.task.log(f"{_who(outcome.job)}: {outcome.reason}; it is {state} now")
+            state = states.get(outcome.job.id)
+            now = f"it is {state.value} now" if state else "what it does now is not known"
+            self.task.log(f"{_who(outcome.job)}: {outcome.reason}; {now}")
         rest = [outcome.job.id for outcome in outcomes if outcome.began is None]
         self.task.log(f"interrupted: not begun: {_names(rest)}")
 

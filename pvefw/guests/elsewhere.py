@@ -46,17 +46,17 @@ def look(paths: Paths, backends: Backends, listed: Sequence[Listed]) -> Elsewher
     here = {entry.id for entry in listed}
     missing = {needed for entry in listed for needed in entry.needs} - here
     made = Elsewhere()
-    if missing:
-        for node in _others(paths):
+    if not missing:
+        return made
+    try:
+        known = nodes.names(paths)
+    except PvefwError as error:  # a guest that waits for nothing of theirs must start all the same
+        made.silent["other nodes"] = error.message
+        return made
+    for node in known:
+        if node != paths.node:
             _ask(made, backends, node, missing)
     return made
-
-
-def _others(paths: Paths) -> Sequence[str]:
-    try:
-        return [name for name in nodes.names(paths) if name != paths.node]
-    except PvefwError:  # a guest that waits for nothing of theirs must start all the same
-        return []
 
 
 def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[Reference]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from pvefw.cli.run import run
 from pvefw.store.paths import Paths
 
 PLUGIN = """
@@ -224,3 +225,18 @@ def farm(tmp_path, node_root):
     made = Farm(node_root, site, tmp_path / "guests")
     made.configure(f"guest: farm\n\tdirectory {made.directory}\n")
     return made
+
+
+@pytest.fixture
+def typed(farm, monkeypatch, capfd):
+    """Run a command in this process; its status and what it said."""
+    monkeypatch.syspath_prepend(str(farm.site))
+    monkeypatch.setenv("PVEFW_ROOT", str(farm.root))
+    monkeypatch.setenv("PVEFW_NODE", "pve1")
+
+    def type_(*words):
+        status = run(words)
+        said = capfd.readouterr()
+        return status, said.out + said.err
+
+    return type_

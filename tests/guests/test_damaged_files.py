@@ -2,26 +2,9 @@
 
 import shutil
 
-import pytest
 from damage import damage, instead, rubbish
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from pvefw.cli.run import run
-
-
-@pytest.fixture
-def typed(farm, monkeypatch, capfd):
-    monkeypatch.syspath_prepend(str(farm.site))
-    monkeypatch.setenv("PVEFW_ROOT", str(farm.root))
-    monkeypatch.setenv("PVEFW_NODE", "pve1")
-
-    def type_(*words):
-        status = run(words)
-        said = capfd.readouterr()
-        return status, said.out + said.err
-
-    return type_
 
 
 def not_needed(paths):

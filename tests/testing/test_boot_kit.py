@@ -20,6 +20,7 @@ from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import BootState, BootTree, Firmware
 from pvefw.core.settings import setting
 from pvefw.testing.boot import BootloaderConformance, Machine, Started, bring, check_paths, matches
+from pvefw.testing.esp import EspDirectory
 from pvefw.testing.fakes import FakeTask, fake_esp
 
 LOADER = "EFI/kit/kit.efi"
@@ -1201,6 +1202,83 @@ def test_a_loader_without_a_one_shot_passes(tmp_path):
     assert run_kit(NoOneShot, tmp_path, boots) == {}
 
 
+class RefusesWhatIsHard(Good):
+    """Not a bug: what it cannot write, it refuses; a plain line arrives."""
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        if len(plan.cmdline) > 200 or set(plan.cmdline) & set("\"'$\\%ö"):
+            raise ProviderError("the command line cannot be written to the menu")
+        if any(len(kernel.version) > 40 for kernel in plan.kernels):
+            raise ProviderError("a version is too long for the menu")
+        return super().boot_render(esp, plan)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "a_long_command_line_arrives",
+        "the_command_line_arrives",
+        "versions_that_differ_at_their_end_boot",
+        "what_grows_when_it_is_quoted_arrives",
+    ],
+)
+def test_a_loader_may_refuse_what_is_hard(test, tmp_path):
+    assert run_kit(RefusesWhatIsHard, tmp_path, boots, only=f"test_{test}") == {}
+
+
+def refusing_to_render(why, when):
+    """A loader that fails where a function of (esp, plan) says so."""
+
+    class Refuses(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            if when(esp, plan):
+                raise ProviderError(why)
+            return super().boot_render(esp, plan)
+
+    return Refuses
+
+
+def is_edited(esp, _plan):
+    menu = esp.mountpoint / MENU
+    return menu.exists() and b"7.7.77" in menu.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("why", "when", "test", "sentence"),
+    [
+        (
+            "the menu is odd",
+            is_edited,
+            "rendering_looks_at_no_esp",
+            "fails where somebody has edited the ESP (Refuses: the menu is odd)",
+        ),
+        (
+            "no ESP",
+            lambda esp, _plan: not esp.mountpoint.exists(),
+            "rendering_looks_at_no_esp",
+            "for an ESP that is not mounted (Refuses: no ESP)",
+        ),
+        (
+            "odd",
+            lambda _esp, plan: any("+" in kernel.version for kernel in plan.kernels),
+            "odd_versions_boot",
+            "is refused (Refuses: odd): kernels are called so",
+        ),
+        (
+            "no",
+            lambda _esp, plan: "root=" in plan.cmdline and "'" not in plan.cmdline,
+            "the_command_line_arrives",
+            "Refuses: no",
+        ),
+    ],
+)
+def test_what_may_not_be_refused(why, when, test, sentence, tmp_path):
+    test = f"test_{test}"
+    assert sentence in run_kit(refusing_to_render(why, when), tmp_path, boots, only=test)[test]
+
+
 def test_a_menu_that_is_replaced_before_what_it_names(tmp_path):
     """The order of texts, with a loader that has several."""
     test = "test_something_boots_wherever_core_is_stopped"
@@ -1259,3 +1337,19 @@ def test_bringing_a_tree_again_does_nothing(tmp_path):
     assert list(bring(esp.mountpoint, tree))
     assert list(bring(esp.mountpoint, tree)) == []
     assert not [path for path in Path(esp.mountpoint).rglob("*") if path.name.startswith(".")]
+
+
+def test_an_esp_that_is_a_directory_is_kept_up_to_date(tmp_path):
+    esp, old, new = EspDirectory(tmp_path), "6.5.13-6-pve", "6.8.4-3-pve"
+    assert esp.probe(Good()) is None
+    assert esp.sync(Good(), old, new)
+    assert esp.sync(Good(), old, new) == []
+    assert f"kit/k-{new}/linux" in esp.files
+    state = esp.probe(Good())
+    assert (state.default, state.next_boot, set(state.kernels)) == (new, None, {old, new})
+    esp.sync(Good(), old, new, default=old, next_boot=new)
+    state = esp.probe(Good())
+    assert (state.default, state.next_boot) == (old, new)
+    esp.sync(Good(), new)
+    assert not [path for path in esp.files if old in path]
+    assert esp.probe(Good()).next_boot is None

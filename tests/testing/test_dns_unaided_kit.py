@@ -123,6 +123,14 @@ KEPT_NUMBER = """        if hasattr(self, "kept"):
         for domain in self._pages("/domains"):
             self.kept = domain["domain_id"]
             if"""
+ONE_ZONE = f"""        if len(self._pages("/domains")) > 1:
+            raise ProviderError("two zones")
+{NUMBER}"""
+OF_A_ZONE = "        number = self._number(zone)\n"
+ONLY_TEXTS = f"""{OF_A_ZONE}        for entry in self._sets(number):
+            if entry["type"] != "TXT":
+                raise ProviderError(f"there is a record of {{entry['type']}}")
+"""
 RENEWED = """            self._login()
             answer = self._send(method, path, body)
 """
@@ -190,6 +198,13 @@ SEEDED = [
         """if f"{domain['name']}." == zone""",
         """if f"{domain['name']}.".endswith(zone)""",
         "whole",
+    ),
+    (WHOLE, NUMBER, ONE_ZONE, "fails where the account has more zones (Awkward: two zones)"),
+    (
+        OTHERS,
+        OF_A_ZONE,
+        ONLY_TEXTS,
+        "fails where others have records (Awkward: there is a record of A)",
     ),
     (
         LABELS,

@@ -257,6 +257,27 @@ class WatchesEverything(Good):
         return super().store_watch("", position, timeout)
 
 
+class WatchesFromTheBeginning(Good):
+    def begin(self, position):
+        return 0
+
+
+class FailsWhenTheTimeIsOver(Good):
+    @hookimpl
+    def store_watch(self, prefix, position, timeout):
+        yield from super().store_watch(prefix, position, timeout)
+        raise ProviderError("no answer in time")
+
+
+class ReadsAnotherRevision(Good):
+    """That of the store, not of the key."""
+
+    @hookimpl
+    def store_read(self, key):
+        there = super().store_read(key)
+        return there and StoreEntry(there.data, str(len(self.shared.history) + 1))
+
+
 class UnlocksOnlyOnce(Good):
     @hookimpl
     def store_unlock(self, lock):
@@ -278,6 +299,8 @@ def failure(plugin_class, name):
     plugins[0].shared = plugins[1].shared = Shared()
     hooks, there = (binding.bind_object(STORE, plugin, "it").hooks for plugin in plugins)
     available = {"plugin": plugins[0], "hooks": hooks, "there": there}
+    if name == "test_a_watch_ends":
+        plugins[0].write("before", b"")
     try:
         test(
             **{parameter: available[parameter] for parameter in inspect.signature(test).parameters}
@@ -326,6 +349,9 @@ SEEDED = [
     (WatchesFromNow, WATCH, "misses changes of"),
     (WatchesOnce, WATCH, "misses changes of w/late"),
     (WatchesForEver, "test_a_watch_ends", "does not end"),
+    (WatchesFromTheBeginning, "test_a_watch_ends", "'before', which nobody has changed"),
+    (FailsWhenTheTimeIsOver, "test_a_watch_ends", "it: no answer in time): that is no error"),
+    (ReadsAnotherRevision, AT_ONCE, "both are that of this key alone"),
     (LockOutlives, ENDS, "outlives its holder"),
     (LockOfTwo, HOLDER, "two nodes have one lock"),
     (NobodyHoldsIt, HOLDER, "does not learn who holds"),

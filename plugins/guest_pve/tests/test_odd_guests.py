@@ -2,16 +2,21 @@
 
 import socket
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
+import certificates
 import pytest
 import requests
+from proxmoxer import ResourceException
 from servers.processes import free_port
 from servers.pve import SECRET, TOKEN, PveApi
 from whole_host import Host
 
-from pvefw.api import GuestState, ProviderError, Unavailable
+from pvefw.api import GuestState, MigrateOptions, ProviderError, Unavailable, Unsupported
+from pvefw.testing.fakes import FakeTask
 from pvefw.testing.guest import PatientTask
-from pvefw_guest_pve import Pve
+from pvefw_guest_pve import Pve, following, trust
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -201,3 +206,150 @@ def test_no_answer_in_time(api, monkeypatch, error):
     monkeypatch.setattr("requests.adapters.HTTPAdapter.send", late)
     with pytest.raises(Unavailable, match="no answer within 30 seconds"):
         made.guest_list()
+
+
+# --- what is rare ---------------------------------------------------------------------------------
+
+
+def of(made, vmid):
+    return next(other for other in made.guest_list() if other.vmid == vmid)
+
+
+def answering(made, end, *answers):
+    """Let the answers of a path be these, one after the other; the last stays. An error is raised."""
+    serializer = made._connection.api._store["serializer"]
+    before, left = serializer.loads, list(answers)
+
+    def loads(response):
+        data = before(response)
+        if not response.url.partition("?")[0].endswith(end):
+            return data
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {**data, **answer}
+
+    serializer.loads = loads
+
+
+def test_an_api_that_goes_away_while_guests_are_read_is_no_odd_guest(api, monkeypatch):
+    monkeypatch.setattr("pvefw_guest_pve.guests._AT_ONCE", 1)
+    monkeypatch.setattr("threading.local", type("Shared", (), {}))  # one connection for all threads
+    made = plugin(api)
+    answering(made, "/config", requests.exceptions.ConnectionError(TimeoutError()))
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:\d+: no answer within 30 seconds"):
+        made.guest_list()
+
+
+@pytest.mark.parametrize(
+    ("states", "said"), [(["stopped", "stopped", "running"], ""), (["stopped"], "it is stopped")]
+)
+def test_what_the_ha_manager_does_after_its_task_is_waited_for(api, states, said):
+    made, task = plugin(api), FakeTask()
+    guest = replace(of(made, 101), managed_by_ha=True)
+    answering(made, "/status/current", *({"status": state, "qmpstatus": state} for state in states))
+    if said:
+        with pytest.raises(Unavailable, match=f"its task ended, but {said}"):
+            made.guest_start(guest, 30.0, task)
+        assert task.waited >= 60
+    else:
+        made.guest_start(guest, 30.0, task)
+
+
+def test_an_agent_that_answers_late_or_never(api, monkeypatch):
+    monkeypatch.setattr("pvefw_guest_pve.guests._PING_SECONDS", 0.01)
+    vm, made, task = api.fake.vm(101), plugin(api), PatientTask()
+    vm.config["agent"] = "1"
+    vm.status = vm.qmpstatus = "running"
+    guest = of(made, 101)
+    assert made.guest_ready(guest, 0.1, task) is False
+    vm.agent = {}
+    assert made.guest_ready(guest, 30.0, task) is True
+    vm.config["agent"] = "0"
+    assert made.guest_ready(guest, 30.0, task) is None
+
+
+def test_containers_are_not_suspended(api):
+    api.fake.add_ct(201, "ct", node="pve1", status="running")
+    made = plugin(api)
+    with pytest.raises(Unsupported, match="Proxmox VE suspends virtual machines only"):
+        made.guest_suspend(of(made, 201), False, 9.0, PatientTask())
+
+
+@pytest.mark.parametrize("how", ["guest_shutdown", "guest_stop"])
+def test_another_refusal_is_no_guest_that_has_left(api, how):
+    made = plugin(api)
+    guest = of(made, 101)
+    missing = "Configuration file 'nodes/pve1/qemu-server/101.conf' does not exist"
+    for message in ("internal trouble", missing):
+        api.fake.fail("GET", "/qemu/101/status/current", status=500, message=message)
+        with pytest.raises(ProviderError, match=message[:20]):
+            getattr(made, how)(guest, 5.0, PatientTask())
+
+
+def test_a_shutdown_that_fails_is_not_one_that_takes_long(api, monkeypatch):
+    vm, made = api.fake.vm(101), plugin(api)
+    vm.status = vm.qmpstatus = "running"
+    monkeypatch.setattr(Pve, "_act", raising(ProviderError("the monitor is gone")))
+    with pytest.raises(ProviderError, match="the monitor is gone") as raised:
+        made.guest_shutdown(of(made, 101), 5.0, PatientTask())
+    assert not isinstance(raised.value, Unavailable)
+
+
+def raising(error):
+    def call(*_arguments, **_options):
+        raise error
+
+    return call
+
+
+def test_lines_of_their_log_that_come_twice_are_shown_once(api):
+    pages = [[{"n": 1, "t": "one"}], [{"n": 1, "t": "one"}, {"n": 2, "t": "two"}]]
+    theirs = SimpleNamespace(log=SimpleNamespace(get=lambda **_options: pages.pop(0)))
+    connection, task = plugin(api)._connection, FakeTask()
+    assert [following._show(connection, theirs, shown, task) for shown in (0, 1)] == [1, 2]
+    assert task.lines == ["one", "two"]
+
+
+def test_certificates_that_cannot_be_read_are_passed_over(tmp_path):
+    for name, text in (("pve1", "no PEM"), ("pve2", "-----BEGIN CERTIFICATE-----\n%%")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pve-ssl.pem").write_text(text)
+    (tmp_path / "pve3/pve-ssl.pem").mkdir(parents=True)
+    assert trust.installed(tmp_path) == []
+
+
+def test_none_of_the_installed_certificates_is_the_servers(api, tmp_path):
+    other = certificates.self_signed("pve9.example")[0]
+    (tmp_path / "nodes/pve9").mkdir(parents=True)
+    (tmp_path / "nodes/pve9/pve-ssl.pem").write_bytes(other)
+    made = plugin(api, fingerprint=None, certificates=tmp_path / "nodes")
+    with pytest.raises(ProviderError, match="its certificate is not trusted"):
+        made.guest_list()
+
+
+def test_no_tls_where_a_certificate_is_pinned():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection = server.accept()[0]
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        said = said_by(port=server.getsockname()[1], fingerprint="00:" * 31 + "00")
+    assert "no encrypted connection: wrong version number" in said
+
+
+def test_what_the_api_has_as_an_object_is_said_in_words(api):
+    made = plugin(api)
+    guest = of(made, 101)
+    refused = {"pve2": {"unavailable_storages": ["fast", "slow"]}}
+    answering(made, "/migrate", {"not_allowed_nodes": refused})
+    reasons = made.guest_migrate_check(guest, "pve2", MigrateOptions())
+    assert reasons[0] == "it may not run on pve2: unavailable storages: fast, slow"
+    error = ResourceException(400, "Bad Request", "Parameter verification failed.", {"up": "no\n"})
+    assert made._connection._refused(error).message == (
+        "Parameter verification failed. (up: no) (400)"
+    )

@@ -180,3 +180,24 @@ class TestProxmox(ObserverConformance):
         return observer(
             "gotify: a\n\tserver http://127.0.0.1:9\nmatcher: default-matcher\n\ttarget a\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("smtp: it\n\tserver 127.0.0.1\n\tport x\n\tmailto a@example.com\n", "'x' is not a port"),
+        ("smtp: it\n\tserver 127.0.0.1\n\tmailto nobody\n", "'nobody' is not a mail address"),
+        ("pager: it\n\tnumber 1\n", "a target of the type pager is not known"),
+    ],
+)
+def test_a_target_that_cannot_be_used_says_why(observer, target, said):
+    with pytest.raises(ProviderError, match=f"it: {said}"):
+        observer(f"{target}\nmatcher: default-matcher\n\ttarget it\n").on_notice(NOTICE, FakeTask())
+
+
+def test_a_file_that_cannot_be_read_is_named(observer, tmp_path):
+    made = observer()
+    (tmp_path / "notifications.cfg").unlink()
+    (tmp_path / "notifications.cfg").mkdir()
+    with pytest.raises(ProviderError, match=r"notifications\.cfg cannot be read: Is a directory"):
+        made.on_notice(NOTICE, FakeTask())

@@ -64,6 +64,26 @@ def test_every_format(tmp_path, event, pair):
     assert {modes[name] for name in ("leaf", "chain", "fullchain")} == {0o644}
 
 
+def test_what_cannot_be_delivered_says_why_and_writes_nothing(tmp_path, event, pair):
+    container = tmp_path / "etc/web.p12"
+    made = Files(pkcs12=container)
+    event.key.write_bytes(self_signed("other.example")[1])
+    with pytest.raises(ProviderError, match="no PKCS#12 container can be made"):
+        made.on_certificate(event, FakeTask())
+    event.key.unlink()
+    with pytest.raises(ProviderError, match=f"{event.key} cannot be read: No such file"):
+        made.on_certificate(event, FakeTask())
+    assert not container.exists()
+
+
+def test_a_container_that_cannot_be_opened_any_more_is_replaced(tmp_path, event, pair):
+    """Its password was another one."""
+    container = tmp_path / "etc/web.p12"
+    for password in ("before", "now"):
+        Files(pkcs12=container, password=password).on_certificate(event, FakeTask())
+    assert pkcs12.load_pkcs12(container.read_bytes(), b"now").cert
+
+
 def test_what_would_be_done_is_said_until_it_is(tmp_path, event):
     combined, container = tmp_path / "etc/site.pem", tmp_path / "etc/site.p12"
     observer = Files(combined=combined, pkcs12=container, mode="0640")

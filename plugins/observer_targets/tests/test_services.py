@@ -200,3 +200,8 @@ def test_paths_are_absolute():
 def test_reload_is_a_command_line():
     with pytest.raises(ValueError, match=r"reload 'a \|\|' is not a command line of sh\(1\)"):
         Nginx(reload="a ||")
+
+
+def test_without_systemd_nothing_is_known_to_be_stopped(monkeypatch):
+    monkeypatch.setattr(services.shutil, "which", lambda _name: None)
+    assert services.is_stopped("nginx") is False

@@ -210,16 +210,13 @@ def _show(app: App, answer: Any) -> None:
     match answer:
         case _ if app.output_format != "text":
             output.show_data(app, answer)
-        case None:
+        case None | []:
             pass
         case dict():
             output.show_value(app, answer)
-        case [dict(), *_]:
+        case list():
             columns = list(dict.fromkeys(key for row in answer for key in row))
             output.show_rows(app, answer, columns)
-        case list():
-            for row in answer:
-                say(row)
         case _:
             say(answer)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import uvicorn
 
-from pvefw.core import causes
 from pvefw.core.errors import ProgramError, UsageError
 from pvefw.host.listening import listen
 from pvefw_api_server import bounds, wire
@@ -56,7 +55,7 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
     try:
         sockets = listen(addresses, port, "stop it, or use another one: --port")
     except OSError as error:
-        raise ProgramError(f"api serve: {causes.of(error)}") from error
+        raise ProgramError(f"api serve: {error}") from error  # which says all that there is
     with asyncio.Runner(loop_factory=bounds.Loop) as runner:
         runner.run(uvicorn.Server(config).serve(bounds.shared(sockets)))
 

@@ -193,8 +193,9 @@ class Pool:
             with explained():
                 yield connection
         finally:
-            if connection.isAlive():
-                self._idle.append(connection)
+            with contextlib.suppress(libvirt.libvirtError):  # one that cannot say so is not
+                if connection.isAlive():
+                    self._idle.append(connection)
 
     def _take(self) -> Any:
         while self._idle:

@@ -1,13 +1,14 @@
 """Single domains: what each of them is doing, and lists of them that one odd domain does not spoil."""
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import libvirt
 
-from pvefw.api import Guest, GuestState
+from pvefw.api import Guest, GuestState, ProviderError
 from pvefw_guest_libvirt.connections import concerns_all, is_gone
 from pvefw_guest_libvirt.metadata import Definition, last_resort, numbered
 
@@ -48,6 +49,8 @@ _MAY_RESUME = (
     libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT,
 )
 """Reasons that are no work of somebody else's under way."""
+_AWAKE_SECONDS = 10.0
+_LOOK_AGAIN = 0.05
 
 
 def state(domain: Any) -> GuestState:
@@ -81,11 +84,29 @@ def resume(domain: Any) -> bool:
     now, reason = domain.state()
     if now == libvirt.VIR_DOMAIN_PMSUSPENDED:
         domain.pMWakeup()
+        _wait_until_awake(domain)
         return True
     if now == libvirt.VIR_DOMAIN_PAUSED and reason in _MAY_RESUME:
         domain.resume()
         return True
     return False
+
+
+def _wait_until_awake(domain: Any) -> None:
+    """The hypervisor is asked, and says a moment later that it is."""
+    end = time.monotonic() + _AWAKE_SECONDS
+    while domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN)
+
+
+def check_runs(domain: Any) -> None:
+    """Make sure that it does what it was just made to do.
+
+    :raises ProviderError: it does not run, and why.
+    """
+    if state(domain) is not GuestState.RUNNING:
+        why = why_paused(domain)
+        raise ProviderError(f"it is paused {why}" if why else "it ran, and has stopped again")
 
 
 def act(domain: Any, wanted: GuestState, action: Callable[[], object]) -> None:

@@ -128,8 +128,7 @@ class Libvirt:
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
             domains.act(domain, GuestState.RUNNING, lambda: self._start(domain, guest, task))
-            if domains.state(domain) is not GuestState.RUNNING:
-                raise ProviderError("it ran, and has stopped again")
+            domains.check_runs(domain)
 
     def _start(self, domain: Any, guest: Guest, task: Task) -> None:
         if domains.resume(domain):

@@ -169,7 +169,10 @@ def _render(element: ET.Element) -> References:
 
 
 def _shmem(element: ET.Element) -> References:
-    if element.get("role") == "peer" or element.find("server") is not None:
+    """What QEMU takes along is that of a master; libvirt refuses all others, and the model of old."""
+    model = element.find("model")
+    old = model is None or model.get("type") == "ivshmem"
+    if old or element.get("role") != "master" or element.find("server") is not None:
         yield f"it shares the memory {element.get('name')} with others of this host"
 
 

@@ -60,6 +60,4 @@ def resume(domain: Any) -> None:
             raise ProviderError("it is stopped, not suspended")
         domain.create()
     domains.resume(domain)  # also one that was paused when it was saved
-    if domains.state(domain) is not GuestState.RUNNING:
-        why = domains.why_paused(domain)
-        raise ProviderError(f"it is paused {why}" if why else "it ran, and has stopped again")
+    domains.check_runs(domain)

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,18 @@ _SECONDS = 30.0
 _AWAY = {502, 503, 504, 595, 596, 597, 598, 599}
 """What pveproxy answers where the node behind it cannot be reached or does not answer."""
 _FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}")
+
+
+def in_words(detail: object) -> str:
+    """What the API has as an object: what it is about, and what there is to it."""
+    match detail:
+        case Mapping():
+            return "; ".join(
+                f"{str(key).replace('_', ' ')}: {in_words(part)}" for key, part in detail.items()
+            )
+        case list():
+            return ", ".join(map(in_words, detail))
+    return str(detail).strip()
 
 
 class NoAnswer(Unavailable):
@@ -96,7 +108,7 @@ class Connection:
     def _refused(self, error: ResourceException) -> ProviderError:
         words = " ".join(str(error.content or error.status_message or "").split())
         if error.errors:
-            words += f" ({error.errors})"
+            words += f" ({in_words(error.errors)})"
         message = f"{words} ({error.status_code})"
         if error.status_code in (401, 403):
             hint = f"Check the token {self.token}, its secret and its permissions; see the README."

@@ -28,7 +28,7 @@ from pvefw.api import (
 )
 from pvefw_guest_pve import answers
 from pvefw_guest_pve.answers import described, rows
-from pvefw_guest_pve.connection import Connection, NoAnswer
+from pvefw_guest_pve.connection import Connection, NoAnswer, in_words
 from pvefw_guest_pve.following import follow
 
 __all__ = ["Pve"]
@@ -302,14 +302,13 @@ class Pve:
         with self._connection.explained():
             if guest.kind != "vm" or not _has_agent(described(self._of(guest).config.get())):
                 return None
-        left = timeout
-        while left > 0:
+        end = time.monotonic() + timeout  # an agent that does not answer costs seconds each time
+        while (left := end - time.monotonic()) > 0:
             try:
                 with self._connection.explained():
                     self._of(guest).agent.ping.post()
             except ProviderError:
                 task.wait(min(_PING_SECONDS, left))
-                left -= _PING_SECONDS
             else:
                 return True
         return False
@@ -341,7 +340,7 @@ class Pve:
         with self._connection.explained():
             conditions = described(self._of(guest).migrate.get(target=target))
         refused = (conditions.get("not_allowed_nodes") or {}).get(target)
-        reasons = [f"it may not run on {target}: {refused}"] if refused else []
+        reasons = [f"it may not run on {target}: {in_words(refused)}"] if refused else []
         disks = [str(disk.get("volid")) for disk in conditions.get("local_disks") or []]
         if disks and not options.with_local_disks:
             reasons.append(f"it has local disks ({', '.join(disks)}); see --with-local-disks")

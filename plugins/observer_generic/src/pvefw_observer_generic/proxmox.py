@@ -123,6 +123,8 @@ class Proxmox:
             raise ProviderError("no mail address is known for the users that it names")
         server = target.get("server") if target.type == "smtp" else ""
         port = target.get("port")
+        if port and not (port.isascii() and port.isdecimal()):
+            raise ProviderError(f"'{port}' is not a port")
         try:
             mail = Mail(
                 to=to,

@@ -212,15 +212,26 @@ class StoreConformance:
     def test_a_watch_ends(self, hooks: StoreSpec) -> None:
         """When its time is over, and without an error."""
         position = hooks.store_list(prefix="").position
-        ended = threading.Event()
+        ended, seen = threading.Event(), list[str]()
+        failures: list[BaseException] = []
 
         def watch() -> None:
-            if not list(hooks.store_watch(prefix="", position=position, timeout=0.5)):
-                ended.set()
+            try:
+                seen.extend(hooks.store_watch(prefix="", position=position, timeout=0.5))
+            except BaseException as error:  # noqa: BLE001 - shown below
+                failures.append(error)
+            ended.set()
 
         threading.Thread(target=watch, daemon=True).start()
         assert ended.wait(_SECONDS), (
             "store_watch does not end when its time is over: give the request that time, and return"
+        )
+        assert not failures, (
+            f"store_watch fails when its time is over ({failures[0]}): that is no error, return"
+        )
+        assert not seen, (
+            f"store_watch yields {seen[0]!r}, which nobody has changed since the listing: begin after "
+            "its position"
         )
 
     # --- locks ------------------------------------------------------------------------------------
