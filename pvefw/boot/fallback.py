@@ -77,12 +77,12 @@ def judge(
     :param unchanged: whether nobody has written to the ESP since it was right; then sizes are enough.
     :raises OSError: the ESP cannot be read.
     """
-    found = Fallback({}, {}, {}, [])
+    fallback = Fallback({}, {}, {}, [])
     uefi = any(Firmware.UEFI in state.firmware for state in probed.states.values())
-    look = _Look(files, listing, manifest, known, unchanged, found)
+    look = _Look(files, listing, manifest, known, unchanged, fallback)
     for target, own in _copies(listing).items() if uefi else ():
         look.at(target, own)
-    return found
+    return fallback
 
 
 def _copies(listing: Listing) -> Mapping[PurePosixPath, Sequence[PurePosixPath]]:
@@ -119,22 +119,22 @@ class _Look:
     manifest: Collection[str]
     known: Collection[str]
     unchanged: bool
-    found: Fallback
+    fallback: Fallback
 
     def at(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> None:
         """Judge one of the files in ``EFI/BOOT``, and what it should be a copy of."""
-        if sources[0] in self.found.ours:
+        if sources[0] in self.fallback.ours:
             return  # it is started without shim
         copied = next((own for own in sources if self._is_copy(target, own)), None)
         if copied:
-            self.found.ours.extend((target, copied))
+            self.fallback.ours.extend((target, copied))
             return
         whole = [own for own in sources if not self._own_is_broken(own)]
         size = self.listing.size(target)
         if what := self._damage(target):
-            self.found.broken[target] = what
+            self.fallback.broken[target] = what
             if whole and (not size or key(target) in self.manifest):
-                self.found.repair[target] = whole[0]
+                self.fallback.repair[target] = whole[0]
         elif not whole:
             self._put_back_from(target, sources)
         elif folded(target) not in self.known:
@@ -143,10 +143,10 @@ class _Look:
     def _compare(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> None:
         """Judge what could start, and is no copy: a spoilt or an older one of ours, or another's."""
         if not self._are_alike(target, sources):
-            self.found.others[target] = _name(Image(self.files.read(target)))
+            self.fallback.others[target] = _name(Image(self.files.read(target)))
         elif key(target) in self.manifest:
-            self.found.broken[target] = f"is not as {shown(sources[0])}"
-            self.found.repair[target] = sources[0]
+            self.fallback.broken[target] = f"is not as {shown(sources[0])}"
+            self.fallback.repair[target] = sources[0]
 
     def _is_copy(self, target: PurePosixPath, own: PurePosixPath) -> bool:
         size = self.listing.size(target)
@@ -162,14 +162,14 @@ class _Look:
         if what == _STRANGE:
             return False
         if what and folded(own) not in self.known:
-            self.found.broken[own] = what
+            self.fallback.broken[own] = what
         return bool(what)
 
     def _put_back_from(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> None:
         """The copy is left of a loader: both must be ours."""
         for own in sources:
-            if own in self.found.broken and {key(own), key(target)} <= {*self.manifest}:
-                self.found.repair[own] = target
+            if own in self.fallback.broken and {key(own), key(target)} <= {*self.manifest}:
+                self.fallback.repair[own] = target
 
     def _are_alike(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> bool:
         """Whether it is the same program, perhaps of another release: they say so in their ``.sbat``."""
@@ -193,5 +193,5 @@ class _Look:
 
 def _name(image: Image) -> str:
     """What another loader is, as far as it says."""
-    found = next((name for mark, name in _NAMES if mark in image.data), "")
-    return found or ", ".join([*image.generations][-1:]) or "unknown"
+    known = next((name for mark, name in _NAMES if mark in image.data), "")
+    return known or ", ".join([*image.generations][-1:]) or "unknown"

@@ -62,7 +62,7 @@ class Machine(Protocol):
         """
 
     def file_system(self, device: Device) -> fat.Volume | None:
-        """What a file system says of itself; ``None`` where it is mounted, or cannot be asked."""
+        """What is known of a file system; ``None`` where it is mounted, or cannot be asked."""
 
     def repair(self, device: Device) -> str:
         """Mend the file system, which is not mounted, after it was left in the middle of a change.

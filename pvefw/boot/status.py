@@ -191,7 +191,7 @@ def _unclean(context: Context, device: Device) -> list[str]:
     file_system = context.machine.file_system(device)
     if file_system is None or not file_system.dirty:
         return []
-    return ["it was not unmounted cleanly; to check and mend it: pvefw boot refresh"]
+    return ["it was not unmounted cleanly; to check and repair it: pvefw boot refresh"]
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:

@@ -66,7 +66,7 @@ def test_an_esp_that_was_not_unmounted_is_told_and_checked(ready, machine):
     first, second = status.status(ready()).esps
     assert (first.state, second.state) == ("drift", "ok")
     assert first.problems == [
-        "it was not unmounted cleanly; to check and mend it: pvefw boot refresh"
+        "it was not unmounted cleanly; to check and repair it: pvefw boot refresh"
     ]
     assert machine.repaired == []
 

@@ -59,8 +59,8 @@ class Answers(Resolver):
     def exchange(self, server, questions, seconds=0.0):
         made = [self._authoritative(str(asked.question[0].name)) for asked in questions]
         return [
-            one if isinstance(one, NoAnswer) else answer(asked, **one)
-            for asked, one in zip(questions, made, strict=True)
+            reply if isinstance(reply, NoAnswer) else answer(asked, **reply)
+            for asked, reply in zip(questions, made, strict=True)
         ]
 
 

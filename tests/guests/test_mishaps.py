@@ -371,7 +371,9 @@ def test_an_interruption_leaves_nobody_without_an_outcome():
     scheduler.observed(Reference(3), RUNNING, 3)
     scheduler.abandon(12)
     assert scheduler.done
-    assert [(str(key), one.result, one.reason) for key, one in scheduler.outcomes.items()] == [
+    assert [
+        (str(key), outcome.result, outcome.reason) for key, outcome in scheduler.outcomes.items()
+    ] == [
         ("1", Result.CANCELLED, "interrupted"),
         ("3", Result.FAILED, "it had stopped, and runs again"),
         ("2", Result.CANCELLED, "interrupted; it did not answer"),
@@ -410,4 +412,4 @@ def test_an_interruption_before_a_worker_has_its_guest_waits_for_nobody():
     with pytest.raises(KeyboardInterrupt):
         runner.run()
     assert clock.monotonic() == 0
-    assert {one.result for one in runner.scheduler.outcomes.values()} == {Result.CANCELLED}
+    assert {outcome.result for outcome in runner.scheduler.outcomes.values()} == {Result.CANCELLED}

@@ -68,5 +68,5 @@ def test_one_backend_that_fails_costs_the_list_of_the_others_nothing(farm, node)
     assert status == 1 and "vm100" in out
     assert "there is no guest plugin named nothing" in err
     status, out, err = node.call("resumeall", "--dry-run")
-    assert status == 0 and "100" in out
+    assert status == 1 and "100" in out
     assert "WARN: " in err and "there is no guest plugin named nothing" in err

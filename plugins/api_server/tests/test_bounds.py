@@ -27,12 +27,19 @@ async def answering(scope, _receive, send):
 
 @contextlib.asynccontextmanager
 async def serving():
-    """The port of a front of our protocol, without TLS and without a helper."""
-    config = uvicorn.Config(answering, http=bounds.Protocol, log_config=None, lifespan="off")
+    """A front without TLS and without a helper: its port, and when it has given up on a client."""
+    given_up = asyncio.Event()
+
+    class Watched(bounds.Protocol):
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            given_up.set()
+
+    config = uvicorn.Config(answering, http=Watched, log_config=None, lifespan="off")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server, port = uvicorn.Server(config), listener.getsockname()[1]
         running = asyncio.create_task(server.serve(bounds.shared([listener])))
-        yield port
+        yield port, given_up
         server.should_exit = True
         await running
 
@@ -41,12 +48,12 @@ def left(sent, first=0):
     """What a client gets until the connection ends, after it has sent something."""
 
     async def talk():
-        async with serving() as port:
+        async with serving() as (port, given_up):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
             writer.write(sent)
             got = await reader.read(first)
-            if first:  # and then it does not read on, until the other side has given up
-                await asyncio.sleep(1)
+            if first:  # and then it does not read on
+                await given_up.wait()
             with contextlib.suppress(ConnectionError):
                 while piece := await reader.read(1 << 20):
                     got += piece

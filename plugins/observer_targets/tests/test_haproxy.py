@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from certificates import self_signed
 from servers.processes import free_port, process, wait_for_port
+from waiting import wait_until
 
 from pvefw.api import CredentialsRejected, ProviderError, Unavailable
 from pvefw.testing.fakes import FakeTask
@@ -48,6 +49,8 @@ def running(here, target, issue, monkeypatch):
     (here / "haproxy.cfg").write_text(CONFIG.format(here=here, port=port))
     with process(["haproxy", "-db", "-f", str(here / "haproxy.cfg")], here / "log") as started:
         wait_for_port(port, started, here / "log")
+        sockets = [here / "admin.sock", here / "other.sock"]
+        wait_until(lambda: all(path.exists() for path in sockets), "HAProxy's sockets")
         yield first, port
 
 

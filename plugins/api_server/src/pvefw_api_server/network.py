@@ -9,8 +9,8 @@ _IPV6 = 64
 def of(address: str) -> str:
     """The network of a client; ``unknown`` where that is no address."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        client = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return "unknown"
-    bits = _IPV6 if found.version == 6 else 32  # noqa: PLR2004 - the protocol's number
-    return str(ipaddress.ip_network((found, bits), strict=False))
+    bits = _IPV6 if client.version == 6 else 32  # noqa: PLR2004 - the protocol's number
+    return str(ipaddress.ip_network((client, bits), strict=False))

@@ -55,7 +55,8 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
     try:
         sockets = listen(addresses, port, "stop it, or use another one: --port")
     except OSError as error:
-        raise ProgramError(f"api serve: {error}") from error  # which says all that there is
+        explanation = str(error)  # it names the address, and whoever has the port
+        raise ProgramError(f"api serve: {explanation}") from error
     with asyncio.Runner(loop_factory=bounds.Loop) as runner:
         runner.run(uvicorn.Server(config).serve(bounds.shared(sockets)))
 

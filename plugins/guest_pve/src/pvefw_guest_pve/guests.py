@@ -83,12 +83,12 @@ class Pve:
     @hookimpl
     def guest_list(self) -> Sequence[Guest]:
         """The node's guests, with what their configurations say of their start."""
-        found = self._rows()
-        if not found:
+        listed = self._rows()
+        if not listed:
             self._check_that_it_may_see()
         managed = self._managed()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            guests = pool.map(lambda row: self._guest(row[0], row[1], managed), found)
+            guests = pool.map(lambda row: self._guest(row[0], row[1], managed), listed)
             return [guest for guest in guests if guest is not None]
 
     def _managed(self) -> set[str] | None:
@@ -270,8 +270,8 @@ class Pve:
     def _whereabouts(self, guest: Guest) -> str:
         """The node that a guest is on; empty where it is on none."""
         with self._connection.explained():
-            found = rows(self._connection.api.cluster.resources.get(type="vm"))
-        nodes = (str(row.get("node")) for row in found if _vmid(row) == guest.vmid)
+            everything = rows(self._connection.api.cluster.resources.get(type="vm"))
+        nodes = (str(row.get("node")) for row in everything if _vmid(row) == guest.vmid)
         return next(nodes, "")
 
     @hookimpl
