@@ -26,6 +26,8 @@ _NAMES = (
     ("bootmgfw".encode("utf-16-le"), "Windows"),
 )
 """What is in images that do not say in their ``.sbat`` what they are."""
+_NO_SYSTEM = "grub.peimage"
+"""A component that GRUBs of several distributions name behind their own."""
 _STRANGE = "is no program for UEFI"
 
 
@@ -194,4 +196,5 @@ class _Look:
 def _name(image: Image) -> str:
     """What another loader is, as far as it says."""
     known = next((name for mark, name in _NAMES if mark in image.data), "")
-    return known or ", ".join([*image.generations][-1:]) or "unknown"
+    components = [name for name in image.generations if name != _NO_SYSTEM]
+    return known or next(reversed(components), "unknown")

@@ -353,7 +353,8 @@ def _known_directory(url: str) -> str:
 
 def _files(top: Path, name: str) -> Iterator[Path]:
     """All files of a name, also behind links to directories, of which certbot makes some."""
-    for where, _, names in os.walk(top, followlinks=True):
+    for where, folders, names in os.walk(top, followlinks=True):
+        folders.sort()  # what is listed, and chosen, is the same on every file system
         if name in names:
             yield Path(where) / name
 

@@ -1,5 +1,6 @@
 """``EFI/BOOT``: whether the firmware could start a disk that it has no entry for, with real loaders."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pvefw_bootloader_grub import Grub, install, platforms
 from pvefw_bootloader_systemd import SystemdBoot
 
 SYSTEMD = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+DEBIAN = platform.freedesktop_os_release()["VERSION_ID"]
 SHIM = Path("/usr/lib/shim/shimx64.efi.signed")
 GRUB = Path("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
 MADE_HERE = Path("/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
@@ -170,7 +172,7 @@ def test_what_cannot_start_is_told_and_put_back(request, loader, data, said):
     ("loader", "make", "what"),
     [
         ("systemd", SHIM.read_bytes, "shim.debian"),
-        ("systemd", GRUB.read_bytes, "grub.debian12"),
+        ("systemd", GRUB.read_bytes, f"grub.debian{DEBIAN}"),
         ("systemd", lambda: windows(SYSTEMD.read_bytes()), "Windows"),
         (
             "systemd",
