@@ -18,6 +18,7 @@ from pvefw.core.errors import UsageError
 if TYPE_CHECKING:
     from pvefw.core.model import Task
     from pvefw.guests.bulk import Bulk
+    from pvefw.guests.plan import Listed
     from pvefw.guests.scheduler import Job, Outcome
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -91,6 +92,22 @@ def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
     show_rows(app, bulk.planned(jobs, workers), _COLUMNS)
 
 
+def _show_planned(
+    app: App,
+    made: "Bulk",
+    wanted: list[str] | None,
+    jobs_of: "Callable[[Sequence[Listed], list[str] | None], Sequence[Job]]",
+) -> int:
+    """Show what would be done to the guests that can be listed.
+
+    :returns: the exit status; that of a failure where others cannot be.
+    """
+    listed, failures = made.guests()
+    words, failures = made.chosen(listed, wanted, failures)
+    show_plan(app, jobs_of(listed, words), made.workers)
+    return exit_codes.FAILED if failures else exit_codes.DONE
+
+
 @click.command(cls=Command)
 @click.option("--force", is_flag=True, help="Also those that do not start at boot.")
 @_bulk_options
@@ -104,10 +121,9 @@ def startall(
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "startall", max_workers)
-        listed, failures = made.guests()
-        words, failures = made.chosen(listed, wanted, failures)
-        show_plan(app, bulk.to_start(made, listed, words, force=force), made.workers)
-        return exit_codes.FAILED if failures else exit_codes.DONE
+        return _show_planned(
+            app, made, wanted, lambda listed, words: bulk.to_start(made, listed, words, force=force)
+        )
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
@@ -149,10 +165,9 @@ def stopall(
     wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
     if dry_run:
         made = bulk_of(app, Terminal(), "stopall", max_workers)
-        listed, failures = made.guests()
-        words, failures = made.chosen(listed, wanted, failures)
-        show_plan(app, plan.to_stop(listed, words, options), made.workers)
-        return exit_codes.FAILED if failures else exit_codes.DONE
+        return _show_planned(
+            app, made, wanted, lambda listed, words: plan.to_stop(listed, words, options)
+        )
 
     def work(task: "Task") -> None:
         bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
@@ -180,10 +195,12 @@ def suspendall(
     wanted, to_disk = _ids(vms), to == "disk"
     if dry_run:
         made = bulk_of(app, Terminal(), "suspendall", max_workers)
-        listed, failures = made.guests()
-        words, failures = made.chosen(listed, wanted, failures)
-        show_plan(app, bulk.to_suspend(made, listed, words, to_disk=to_disk), made.workers)
-        return exit_codes.FAILED if failures else exit_codes.DONE
+        return _show_planned(
+            app,
+            made,
+            wanted,
+            lambda listed, words: bulk.to_suspend(made, listed, words, to_disk=to_disk),
+        )
 
     def work(task: "Task") -> None:
         bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
@@ -202,10 +219,9 @@ def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_ru
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "resumeall", max_workers)
-        listed, failures = made.guests()
-        words, failures = made.chosen(listed, wanted, failures)
-        show_plan(app, bulk.to_resume(made, listed, words), made.workers)
-        return exit_codes.FAILED if failures else exit_codes.DONE
+        return _show_planned(
+            app, made, wanted, lambda listed, words: bulk.to_resume(made, listed, words)
+        )
 
     def work(task: "Task") -> None:
         bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)

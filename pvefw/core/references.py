@@ -5,13 +5,19 @@ from pathlib import Path
 
 from pvefw.core.errors import ConfigError, ProgramError
 
-_REFERENCE_KINDS = ("file:", "env:", "cmd:")
+_FILE = "file:"
+_REFERENCE_KINDS = (_FILE, "env:", "cmd:")
 _CMD_SECONDS = 30.0
 
 
 def is_reference(value: str) -> bool:
     """Whether a configured value says where the real one is: ``file:``, ``env:`` or ``cmd:``."""
     return value.startswith(_REFERENCE_KINDS)
+
+
+def file_of(value: str) -> Path | None:
+    """The file that a value is read from; ``None`` where it is not from a file."""
+    return Path(value.removeprefix(_FILE)) if value.startswith(_FILE) else None
 
 
 def resolve(value: str, who: str) -> str:

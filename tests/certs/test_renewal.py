@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from certificates import NOW, Calendar, Log, own, self_signed
 
+from pvefw.acme.jws import AccountKey
 from pvefw.certs import chain, install, issue, renew, renewal_plan, renewal_rule, sharing
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_rule import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable, Locked, NoQuorum
 from pvefw.core.model import Urgency
-from pvefw.store import certificate_sections, node_settings
+from pvefw.store import accounts, certificate_sections, node_settings
 from pvefw.store.node import Node
 from pvefw.tasks import events
 
@@ -317,6 +318,22 @@ def test_nobody_waits_for_the_next_try_after_a_new_secret(run, tmp_path):
     assert not run()
     assert len(run.orders) == 2
     assert run()
+    assert len(run.orders) == 2
+
+
+def test_nobody_waits_for_the_next_try_after_another_authority_is_trusted(run, tmp_path):
+    trusted = tmp_path / "ca.pem"
+    trusted.write_text("an old one")
+    key = AccountKey.generate().pem
+    where = ("https://ca.example/dir", "https://ca.example/1")
+    accounts.save(run.paths, accounts.Account("default", *where, key, ca_file=str(trusted)))
+    run.clock.time = NOW + 65 * DAY
+    run.failing = AcmeUnreachable("certificate verify failed")
+    assert not run()
+    assert run()
+    assert len(run.orders) == 1
+    trusted.write_text("the right one")
+    assert not run()
     assert len(run.orders) == 2
 
 

@@ -1,5 +1,6 @@
 """One odd guest stops nobody; certificates that are renewed; what a person gets to read."""
 
+import contextlib
 import socket
 import threading
 from dataclasses import replace
@@ -181,7 +182,9 @@ def test_no_message_of_a_library_reaches_a_person(api, closing):
     assert "another fingerprint" in said_by(port=api.fake.port, fingerprint="00:" * 31 + "00")
 
 
-def test_a_server_that_does_not_speak_tls(monkeypatch):
+@contextlib.contextmanager
+def without_tls():
+    """The port of a server that answers one client in plain text."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
@@ -191,7 +194,12 @@ def test_a_server_that_does_not_speak_tls(monkeypatch):
             connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        assert "wrong version number" in said_by(port=server.getsockname()[1])
+        yield server.getsockname()[1]
+
+
+def test_a_server_that_does_not_speak_tls(monkeypatch):
+    with without_tls() as port:
+        assert "wrong version number" in said_by(port=port)
 
 
 @pytest.mark.parametrize(
@@ -329,16 +337,8 @@ def test_none_of_the_installed_certificates_is_the_servers(api, tmp_path):
 
 
 def test_no_tls_where_a_certificate_is_pinned():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve():
-            connection = server.accept()[0]
-            connection.recv(100)
-            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-            connection.close()
-
-        threading.Thread(target=serve, daemon=True).start()
-        said = said_by(port=server.getsockname()[1], fingerprint="00:" * 31 + "00")
+    with without_tls() as port:
+        said = said_by(port=port, fingerprint="00:" * 31 + "00")
     assert "no encrypted connection: wrong version number" in said
 
 
