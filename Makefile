@@ -20,13 +20,13 @@ demo: NEEDS := demo
 quick test test-slow coverage slow: NEEDS := test plugins
 bench: NEEDS := bench
 test-anywhere: NEEDS := test plugins anywhere
-check references docs: NEEDS := plugins
+check references docs house: NEEDS := plugins
 
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-slow test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
+.PHONY: help demo quick test test-slow test-anywhere coverage check style types contracts references house bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -64,7 +64,7 @@ test-anywhere: venv  ## Run what needs no machine on other days, as other users 
 	@$(PYTHON) tools/debian.py $(NEEDS)
 	@$(BIN)/python tools/anywhere.py $(ARGS)
 
-check: style types contracts references site  ## Style, types, import contracts, docs: generated parts up to date, no warning.
+check: style types contracts references house site  ## Style, types, import contracts, house rules, docs: generated parts up to date.
 
 style: venv
 	@$(BIN)/ruff check .
@@ -82,6 +82,9 @@ references: venv
 	@$(BIN)/python tools/two_years.py --check
 	@$(BIN)/python tools/many_nodes.py --check
 	@$(BIN)/python tools/pictures.py --check
+
+house: venv  ## Run the tests of the house's own rules, the slow ones, too: names, words, where code may stand.
+	@$(BIN)/pytest --quiet -r fE -n auto tests/house
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
 	@$(PYTHON) tools/debian.py bench
