@@ -11,7 +11,7 @@ import click
 from pvefw.cli import candidates, cert_import, cert_sections, exit_codes
 from pvefw.cli.cert_sections import CertificateCommand
 from pvefw.cli.changing import changing, removing
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Group, ListOption, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
@@ -82,7 +82,12 @@ def info(app: App) -> None:
     help="Install it as the certificate NAME (default: that of Proxmox VE's services).",
 )
 @cert_sections.common_options
-@click.option("--delete", metavar="KEY,…", help="Properties of the certificate NAME to delete.")
+@click.option(
+    "--delete",
+    cls=ListOption,
+    metavar="KEY,…",
+    help="Properties of the certificate NAME to delete.",
+)
 @_restart
 @pass_app
 @changing

@@ -9,7 +9,7 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.changing import changing, removing
 from pvefw.cli.config import PropertyCommand, check_certificate
-from pvefw.cli.framework import App, Command, output_option, pass_app
+from pvefw.cli.framework import App, Command, ListOption, output_option, pass_app
 from pvefw.cli.output import show_rows
 from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pvefw.store.properties import Property
 
 _COMMON = (
-    click.option("--nodes", metavar="A,B", help="The nodes that use it (default: all)."),
+    click.option(
+        "--nodes", cls=ListOption, metavar="A,B", help="The nodes that use it (default: all)."
+    ),
     click.option(
         "--disable/--no-disable", default=None, help="Do not order or renew it; or do so again."
     ),

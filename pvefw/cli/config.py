@@ -7,7 +7,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.changing import changing
-from pvefw.cli.framework import App, Command, Group, output_option, pass_app
+from pvefw.cli.framework import App, Command, Group, ListOption, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.streams import say
 from pvefw.core.errors import NotFound, UsageError
@@ -109,7 +109,8 @@ def _domain_option(key: str) -> click.Option:
 
 
 def _option(known: "Property") -> click.Option:
-    return click.Option(
+    kind = ListOption if known.is_list else click.Option
+    return kind(
         [f"--{known.key}"],
         metavar=known.format,
         help=known.help,
@@ -121,6 +122,7 @@ def _option(known: "Property") -> click.Option:
 @click.option("--description", help="Notes; any text.")
 @click.option(
     "--delete",
+    cls=ListOption,
     metavar="KEY,…",
     help="Properties to delete.",
     shell_complete=candidates.several(candidates.properties),

@@ -151,6 +151,20 @@ class YesOrNo(click.types.BoolParamType):
             self.fail(f"'{value}' is neither yes nor no: give 1 or 0", param, ctx)
 
 
+class ListOption(click.Option):
+    """An option with a list as its value, in one piece or in several: ``--vms 100,101 --vms 102``.
+
+    pvenode takes both. Whoever has the value gets one text with commas; ``None`` where it is not given.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "multiple": True})
+
+    def process_value(self, ctx: click.Context, value: Any) -> str | None:
+        pieces = super().process_value(ctx, value)
+        return ",".join(pieces) if pieces else None
+
+
 class _Common(click.Command):
     """A command with the common options, whose long options may have one dash."""
 

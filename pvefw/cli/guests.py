@@ -7,7 +7,7 @@ import click
 
 from pvefw.cli import candidates, exit_codes
 from pvefw.cli.changing import changing
-from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
+from pvefw.cli.framework import App, Command, Group, ListOption, YesOrNo, output_option, pass_app
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -36,9 +36,9 @@ def _bulk_options(function: _Decorated) -> _Decorated:
         click.option("--max-workers", type=click.IntRange(1, 64), help="How many guests at once."),
         click.option(
             "--vms",
+            cls=ListOption,
             metavar="ID,…",
-            multiple=True,
-            help="Only these guests: numbers, ranges as 100-103, or names (may be repeated).",
+            help="Only these guests: numbers, ranges as 100-103, or names.",
             shell_complete=candidates.several(candidates.guests),
         ),
     ):
@@ -46,11 +46,11 @@ def _bulk_options(function: _Decorated) -> _Decorated:
     return output_option(function)
 
 
-def _ids(lists: Sequence[str]) -> list[str] | None:
-    """The ids of every ``--vms``, each once; ``None`` where all guests are meant."""
-    if not lists:
+def _ids(named: str | None) -> list[str] | None:
+    """The ids in ``--vms``, each once; ``None`` where all guests are meant."""
+    if named is None:
         return None
-    ids = [part.strip() for part in ",".join(lists).replace(";", ",").split(",") if part.strip()]
+    ids = [part.strip() for part in named.replace(";", ",").split(",") if part.strip()]
     if not ids:
         raise UsageError("--vms names no guest", hint="For example: --vms 100,101")
     return list(dict.fromkeys(ids))
@@ -113,7 +113,7 @@ def _show_planned(
 @_bulk_options
 @pass_app
 def startall(
-    app: App, /, force: bool, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
+    app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> int:
     """Start guests that start at boot, in their order."""
     from pvefw.guests import bulk
@@ -155,7 +155,7 @@ def stopall(
     /,
     timeout: int,
     force_stop: bool,
-    vms: tuple[str, ...],
+    vms: str | None,
     max_workers: int | None,
     dry_run: bool,
 ) -> int:
@@ -187,7 +187,7 @@ def stopall(
 @_bulk_options
 @pass_app
 def suspendall(
-    app: App, /, to: str, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
+    app: App, /, to: str, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> int:
     """Suspend guests that run, in the reverse order of their start."""
     from pvefw.guests import bulk
@@ -212,7 +212,7 @@ def suspendall(
 @click.command(cls=Command)
 @_bulk_options
 @pass_app
-def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_run: bool) -> int:
+def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bool) -> int:
     """Resume guests that are paused or saved on disk, in the order of their start."""
     from pvefw.guests import bulk
 
@@ -234,6 +234,7 @@ def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_ru
 @click.argument("target", required=False, shell_complete=candidates.other_nodes)
 @click.option(
     "--spread",
+    cls=ListOption,
     metavar="NODE,…",
     help="Several targets, chosen by free memory.",
     shell_complete=candidates.several(candidates.other_nodes),
@@ -248,7 +249,7 @@ def migrateall(
     target: str | None,
     spread: str | None,
     with_local_disks: bool,
-    vms: tuple[str, ...],
+    vms: str | None,
     max_workers: int | None,
     dry_run: bool,
     detailed: bool,
@@ -400,8 +401,10 @@ def show(app: App, id_: str) -> None:
 @click.option("--up", metavar="SECONDS", help="Wait after its start before the next one.")
 @click.option("--down", metavar="SECONDS", help="Seconds its shutdown may take.")
 @click.option("--ready", metavar="agent|tcp:HOST:PORT", help="What shows that it is ready.")
-@click.option("--after", metavar="VMID,…", help="Guests that must be ready before it starts.")
-@click.option("--delete", metavar="KEY,…", help="Settings to delete.")
+@click.option(
+    "--after", cls=ListOption, metavar="VMID,…", help="Guests that must be ready before it starts."
+)
+@click.option("--delete", cls=ListOption, metavar="KEY,…", help="Settings to delete.")
 @pass_app
 @changing
 def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dict[str, object]:

@@ -14,7 +14,7 @@ from pvefw.cli import candidates
 from pvefw.cli.changing import changing, removing
 from pvefw.cli.data_option import data_option, raw_option
 from pvefw.cli.data_option import read as read_data
-from pvefw.cli.framework import App, output_option, pass_app
+from pvefw.cli.framework import App, ListOption, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from pvefw.store.paths import Paths
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
-_nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it (default: all).")
+_nodes = click.option(
+    "--nodes", cls=ListOption, metavar="A,B", help="The nodes that may use it (default: all)."
+)
 _delay = click.option(
     "--validation-delay",
     type=click.IntRange(0, 172800),
@@ -39,7 +41,9 @@ _SET = (
     raw_option,
     _nodes,
     click.option("--disable/--no-disable", default=None, help="Whether it is turned off."),
-    click.option("--delete", metavar="KEY,…", help="Properties to reset to their defaults."),
+    click.option(
+        "--delete", cls=ListOption, metavar="KEY,…", help="Properties to reset to their defaults."
+    ),
     _digest,
 )
 

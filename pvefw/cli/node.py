@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates, exit_codes
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Group, ListOption, output_option, pass_app
 from pvefw.cli.guests import Terminal, bulk_of, show_plan
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 node = Group("node", help="Maintenance: empty this node, bring its guests back, host by host.")
 _to = click.option(
     "--to",
+    cls=ListOption,
     metavar="NODE,…",
     help="Where guests go, by free memory.",
     shell_complete=candidates.several(candidates.other_nodes),
@@ -143,7 +144,7 @@ def status(app: App) -> None:
 
 
 @node.command()
-@click.option("--hosts", metavar="HOST,…", help="The hosts, in this order.")
+@click.option("--hosts", cls=ListOption, metavar="HOST,…", help="The hosts, in this order.")
 @_to
 @_disks
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates, watching
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Group, ListOption, output_option, pass_app
 from pvefw.cli.moments import Moment
 from pvefw.cli.output import ago, duration, on_terminal, show_rows, show_value
 from pvefw.cli.streams import say
@@ -56,7 +56,12 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
     help="Ended tasks, recent and running ones, or all.",
 )
 @click.option("--typefilter", metavar="TYPE", help="Only tasks of this type.")
-@click.option("--statusfilter", metavar="STATUS,…", help="Of ok, error, warning, unknown, running.")
+@click.option(
+    "--statusfilter",
+    cls=ListOption,
+    metavar="STATUS,…",
+    help="Of ok, error, warning, unknown, running.",
+)
 @click.option("--userfilter", metavar="TEXT", help="Only tasks of users with this in the name.")
 @click.option("--grep", metavar="TEXT", help="Only tasks whose logs contain this text.")
 @watching.watch_option

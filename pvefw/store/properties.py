@@ -44,6 +44,11 @@ class Property:
         return keys.findall(self.format) if keys.match(self.format) else []
 
     @property
+    def is_list(self) -> bool:
+        """Whether it is a list with commas."""
+        return self.format.endswith(",…")
+
+    @property
     def known_to_pve(self) -> bool:
         """Whether Proxmox VE has this property; of others, its parser keeps any value."""
         return self.pve is not _never

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,25 @@ def test_every_command_explains_itself(command, ctx):
             assert param.help.endswith((".", ")")), f"{ctx.command_path} {param.opts[0]}"
     opts = {name for param in command.get_params(ctx) for name in param.opts}
     assert {"--root", "--node", "--debug"} <= opts
+
+
+def test_every_list_may_come_in_several_pieces():
+    """Whoever types ``--delete a --delete b``, as pvenode takes it, must not lose the first one."""
+    lists = {
+        f"{ctx.command_path} {param.opts[0]}": param
+        for command, ctx in COMMANDS
+        for param in command.get_params(ctx)
+        if isinstance(param, click.Option) and re.search(r",(…|[A-Z])", param.metavar or "")
+    }
+    assert "pvefw config set --delete" in lists
+    assert [name for name, param in lists.items() if not param.multiple] == []
+
+
+def test_the_pieces_of_a_list_are_one_list(pvefw):
+    pvefw("config", "set", "--description", "x", "--wakeonlan", "02:00:00:00:00:01")
+    assert pvefw("config", "set", "--delete", "description", "--delete", "wakeonlan")[0] == 0
+    shown = json.loads(pvefw("config", "get", "--output-format", "json")[1])
+    assert not {"description", "wakeonlan"} & {*shown}
 
 
 @pytest.mark.parametrize(

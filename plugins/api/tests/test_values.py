@@ -125,8 +125,11 @@ def test_a_value_may_look_like_an_option(pvesh, value):
     [
         ("{", 2, "stdin: it is not JSON"),
         ("[" * 100_000, 2, "stdin: it is not JSON"),
-        ("[]", 2, "stdin: it is not an object of texts and numbers"),
-        ('{"description": ["a"]}', 2, "stdin: it is not an object of texts and numbers"),
+        ("[]", 2, "stdin: it is not an object of texts, numbers and lists of them"),
+        ('{"description": {}}', 2, "stdin: it is not an object of texts, numbers and lists"),
+        ('{"description": ["a", {}]}', 2, "stdin: it is not an object of texts, numbers and lists"),
+        ('{"description": ["a", "b"]}', 2, "description: it is given twice"),
+        ('{"startall-onboot-delay": []}', 2, "startall-onboot-delay"),
         ('{"startall-onboot-delay": 7}', 0, ""),
     ],
 )
@@ -136,3 +139,30 @@ def test_parameters_come_from_standard_input_too(pvesh, monkeypatch, given, stat
     assert (found, said in printed) == (status, True)
     if status == 0:
         assert "7" in pvesh("get", "/nodes/pve1/config")[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-delete", "wakeonlan,description"],
+        ["-delete", "wakeonlan", "--delete=description"],
+        ["-delete", "wakeonlan;description", "-delete", "wakeonlan"],
+    ],
+)
+def test_a_list_may_come_in_several_pieces(pvesh, words):
+    """Proxmox VE takes ``--vmid 100 --vmid 101`` and ``--vmid 100,101`` wherever a list is wanted."""
+    config = "/nodes/pve1/config"
+    pvesh("set", config, "-wakeonlan", "02:00:00:00:00:01", "-description", "x")
+    assert pvesh("set", config, *words) == (0, "")
+    shown = json.loads(pvesh("get", config, "-output-format", "json")[1])
+    assert not {"wakeonlan", "description"} & {*shown}
+
+
+def test_a_list_of_standard_input_may_be_one_of_json(pvesh, monkeypatch):
+    config = "/nodes/pve1/config"
+    pvesh("set", config, "-wakeonlan", "02:00:00:00:00:01", "-description", "x")
+    given = {"delete": ["wakeonlan", "description"]}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(given)))
+    assert pvesh("set", config, "--stdin") == (0, "")
+    shown = json.loads(pvesh("get", config, "-output-format", "json")[1])
+    assert not {"wakeonlan", "description"} & {*shown}

@@ -136,6 +136,9 @@ def test_power_is_had_for_single_guests(service, token):
     start = ("POST", "/nodes/pve1/startall")
     for vms in ("", "101", "100,101"):
         assert service.call(*start, as_=operator, data={"vms": vms}).status_code == 403, vms
+    for vms in (["100", "101"], ["101", "100"], []):
+        assert service.call(*start, as_=operator, json={"vms": vms}).status_code in (403, 400), vms
+    assert service.call(*start, as_=operator, data="vms=100&vms=101").status_code == 403
     answer = service.call(*start, as_=operator, data={"vms": "100"})
     assert answer.json()["data"].startswith("UPID:pve1:")
     moved = service.call(
@@ -245,6 +248,10 @@ def test_every_answer_says_what_a_browser_may_do_with_it(service):
         {"data": b"{", "headers": {"Content-Type": "application/json"}},
         {"data": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
         {"json": {"a": {"b": 1}}},
+        {"json": {"description": ["a", "b"]}},
+        {"json": {"description": [["a"]]}},
+        {"data": "description=a&description=b"},
+        {"params": {"description": "a"}, "data": "description=b"},
         {"data": b'{"a": "1", "a": "2"}', "headers": {"Content-Type": "application/json"}},
         {"data": b'{"a": "\\ud800"}', "headers": {"Content-Type": "application/json"}},
         {"data": b"\xff\xfe=1"},

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from pvefw.cli import tree
-from pvefw.cli.framework import App
+from pvefw.cli.framework import App, ListOption
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import CHANGED, SCHEMAS
 from pvefw.core.errors import ConfigError
@@ -263,6 +263,8 @@ def _property(param: click.Parameter) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": _type(param)}
     if not param.required:
         schema["optional"] = True
+    if isinstance(param, ListOption):
+        schema["format"] = "string-list"
     if isinstance(param.type, click.Choice):
         schema["enum"] = list(param.type.choices)
     if isinstance(param.type, click.IntRange):

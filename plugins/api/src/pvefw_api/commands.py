@@ -84,7 +84,7 @@ def _verb(name: str) -> None:
             given = _given(words, {**_PRINTING, **endpoint.parameters})
             _print_as(app, {key: given.pop(key) for key in _PRINTING
                             if key in given and key not in endpoint.parameters})  # fmt: skip
-            given |= _handed_over() if stdin else {}
+            given |= _handed_over(endpoint.parameters) if stdin else {}
             answer = call.call(app.paths, method, path, given)
         except ApiError as error:
             return _refuse(error)
@@ -113,14 +113,14 @@ def _print_as(app: App, given: Mapping[str, str]) -> None:
 
 
 def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
-    """The parameters: ``-key value``, ``--key=value``; a boolean alone is true.
+    """The parameters: ``-key value``, ``--key=value``; a boolean alone is true, a list may have pieces.
 
     :raises ApiError: a word is no option, or an option has no value or two.
     """
     from pvefw_api.errors import bad_parameters
-    from pvefw_api.schema import find
+    from pvefw_api.schema import find, joined
 
-    parameters: dict[str, str] = {}
+    parameters: dict[str, list[str]] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -136,31 +136,27 @@ def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
                 raise bad_parameters({key: "it has no value"})
             else:
                 value = rest.pop(0)
-        if key in parameters:
-            raise bad_parameters({key: "it is given twice"})
-        parameters[key] = value
-    return parameters
+        parameters.setdefault(key, []).append(value)
+    return joined(properties, parameters)
 
 
-def _handed_over() -> dict[str, str]:
+def _handed_over(properties: "Properties") -> dict[str, str]:
     """The parameters on standard input: an object. Secrets come so, as everybody sees arguments.
 
     :raises ApiError: it is not that.
     """
+    from pvefw_api import pieces
     from pvefw_api.errors import bad_parameters
+    from pvefw_api.schema import joined
 
     try:
         parameters = json.load(sys.stdin)
     except (ValueError, RecursionError) as error:
         raise bad_parameters({"stdin": "it is not JSON"}) from error
-    if not isinstance(parameters, dict) or not all(
-        isinstance(value, str | int) for value in parameters.values()
-    ):
-        raise bad_parameters({"stdin": "it is not an object of texts and numbers"})
-    return {
-        key: str(int(value) if isinstance(value, bool) else value)
-        for key, value in parameters.items()
-    }
+    try:
+        return joined(properties, pieces.of(parameters))
+    except ValueError as error:
+        raise bad_parameters({"stdin": f"it is {error}"}) from error
 
 
 def _run(app: App, job: "Job") -> int:

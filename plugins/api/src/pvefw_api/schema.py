@@ -6,7 +6,7 @@ endpoint a line); one of pvefw's own has that of the command which answers it.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -46,6 +46,23 @@ def find(properties: Properties, key: str) -> Schema | None:
         return properties[key]
     stem = key.rstrip("0123456789")
     return properties.get(f"{stem}{_NUMBERED}") if stem != key else None
+
+
+def joined(properties: Properties, given: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Parameters as one text each: a list may be given in several pieces, as Proxmox VE takes it.
+
+    :param given: the pieces of each.
+    :raises ApiError: one that is no list is given twice: whoever looks at it next may take the other.
+    """
+    several = [key for key, pieces in given.items() if len(pieces) != 1]
+    twice = [key for key in several if not _is_list(find(properties, key) or {})]
+    if twice:
+        raise bad_parameters(dict.fromkeys(twice, "it is given twice"))
+    return {key: ",".join(pieces) for key, pieces in given.items()}
+
+
+def _is_list(schema: Schema) -> bool:
+    return str(schema.get("format", "")).endswith("-list")
 
 
 def check(properties: Properties, given: Mapping[str, object]) -> dict[str, Any]:

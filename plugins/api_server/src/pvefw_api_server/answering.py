@@ -58,11 +58,18 @@ class Request:
         self.method, self.path = self.text("method"), "/" + self.text("path").strip("/")
         self.client = self.text("client")
         given = message.get("parameters")
-        self.parameters: dict[str, str] = (
-            {str(key): str(value) for key, value in given.items()}
-            if isinstance(given, dict)
-            else {}
-        )
+        self._pieces = {
+            str(key): [*map(str, value)] if isinstance(value, list) else [str(value)]
+            for key, value in (given.items() if isinstance(given, dict) else ())
+        }
+        self.parameters = {key: ",".join(pieces) for key, pieces in self._pieces.items()}
+
+    def check_lists(self, properties: schema.Properties) -> None:
+        """Nothing but a list may be given in several pieces.
+
+        :raises ApiError: something else is.
+        """
+        schema.joined(properties, self._pieces)
 
     def text(self, key: str) -> str:
         if key.startswith("parameters."):
@@ -103,6 +110,7 @@ def answer(
     who, request = None, Request(message)
     try:
         if (request.method, request.path) == LOGIN:
+            request.check_lists({})
             reply(login.login(paths, request.parameters, request.client))
             _audit(request, request.text("parameters.username"), "OK")
             return
@@ -158,6 +166,7 @@ def _called(paths: Paths, request: Request, who: Identity, peers: int) -> Any:
     :raises PvefwError: it is refused, or fails.
     """
     endpoint, named = table.find(request.method, request.path)
+    request.check_lists(endpoint.parameters)
     if request.method == "GET" and endpoint.of_node and not call.is_here(paths, named["node"]):
         from pvefw_api_server import elsewhere  # few calls need a client of HTTPS
 

@@ -18,6 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from pvefw_api import pieces
 from pvefw_api_server import wire
 from pvefw_api_server.asking import Asker
 
@@ -137,9 +138,9 @@ async def _api(asker: Asker, request: Request) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
+def _is_page(request: Request, parameters: Mapping[str, list[str]]) -> bool:
     """Whether our own page logs in: others could send its form, but not the header beside it."""
-    return bool(parameters.get("http-only")) and "csrfpreventiontoken" in request.headers
+    return any(parameters.get("http-only", ())) and "csrfpreventiontoken" in request.headers
 
 
 def _for_page(status: int, body: bytes) -> Response:
@@ -165,10 +166,11 @@ def _ticket(request: Request) -> str:
     return unquote(next(tickets, ""))
 
 
-async def _parameters(request: Request) -> dict[str, str]:
+async def _parameters(request: Request) -> dict[str, list[str]]:
     """The parameters of a request: those of its query, and of a body that is a form or a JSON object.
 
-    :raises ValueError: they cannot be read, or one is given twice.
+    :returns: the values of each, in their order; whoever knows what it is for refuses a second one.
+    :raises ValueError: they cannot be read.
     """
     pairs = parse_qsl(request.scope["query_string"].decode("ascii", "replace"), True)
     body = bytearray()
@@ -181,31 +183,32 @@ async def _parameters(request: Request) -> dict[str, str]:
         pairs += _members(json.loads(body, object_pairs_hook=_once))
     elif body:
         pairs += parse_qsl(body.decode(), True, max_num_fields=1000)
-    return _once(pairs)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What is given, each once.
-
-    :raises ValueError: one is given twice: whoever looks at it next may take the other value.
-    """
-    parameters = dict(pairs)
-    if len(parameters) != len(pairs):
-        raise ValueError("a parameter is given twice")
+    parameters: dict[str, list[str]] = {}
+    for key, value in pairs:
+        parameters.setdefault(key, []).append(value)
     return parameters
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object, each once.
+
+    :raises ValueError: one is given twice: whoever looks at it next may take the other value.
+    """
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member of the body is given twice")
+    return members
+
+
 def _members(document: Any) -> list[tuple[str, str]]:
-    if not isinstance(document, dict) or not all(
-        isinstance(value, str | int) for value in document.values()
-    ):
-        raise ValueError("the body is no object of texts and numbers")
+    """The members of an object, as a form would have them."""
+    try:
+        given = pieces.of(document)
+    except ValueError as error:
+        raise ValueError(f"the body is {error}") from error
     if not wire.is_text(document):
         raise ValueError("the body is no text")
-    return [
-        (key, str(int(value) if isinstance(value, bool) else value))
-        for key, value in document.items()
-    ]
+    return [(key, piece) for key, several in given.items() for piece in several]
 
 
 def _refused(status: int, message: str) -> Response:
