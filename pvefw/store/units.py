@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvefw.core.errors import ProgramError
-from pvefw.host import programs
+from pvefw.host import leftovers, programs
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -40,7 +40,7 @@ def runs_systemd(paths: Paths) -> bool:
 def install(
     paths: Paths, units: Mapping[str, str], *, enable: Sequence[str], start: Sequence[str] = ()
 ) -> list[Path]:
-    """Write units, have systemd check them, and enable them where this is the running host.
+    """Have systemd check units, write them, and enable them where this is the running host.
 
     Those that a package has brought are enabled only. A copy would hide the package's and outlive it, so
     one that was written earlier is removed.
@@ -52,21 +52,20 @@ def install(
     :raises StoreError: they cannot be written.
     :raises ProgramError: systemd rejects them, or cannot be asked.
     """
-    written = []
-    for name, text in units.items():
+    ours = {name: text for name, text in units.items() if not is_shipped(paths, name)}
+    _verify(ours)
+    for name in units:
         target = paths.below(DIRECTORY) / name
-        if is_shipped(paths, name):
-            files.remove(target)
+        if name in ours:
+            files.replace(target, ours[name].encode())
         else:
-            files.replace(target, text.encode())
-            written.append(target)
-    _verify(written)
+            files.remove(target)
     if runs_systemd(paths):
         programs.run(["systemctl", "daemon-reload"])
         programs.run(["systemctl", "enable", *enable])
         if start:
             programs.run(["systemctl", "start", *start])
-    return written
+    return [paths.below(DIRECTORY) / name for name in ours]
 
 
 def is_enabled(paths: Paths, name: str) -> bool:
@@ -80,19 +79,23 @@ def is_shipped(paths: Paths, name: str) -> bool:
     return any(paths.below(f"{folder}/{name}").exists() for folder in SHIPPED)
 
 
-def _verify(written: Sequence[Path]) -> None:
-    """Let systemd check units, where it is installed.
+def _verify(units: Mapping[str, str]) -> None:
+    """Let systemd check units where it is installed, before anything has read them.
 
+    :param units: a unit's name to its text.
     :raises ProgramError: it finds a mistake; its own words.
     """
-    if not written or shutil.which("systemd-analyze") is None:
+    if not units or shutil.which("systemd-analyze") is None:
         return
-    checked = programs.run(["systemd-analyze", "verify", *map(str, written)], check=False)
-    names = [path.name for path in written]
+    with leftovers.directory() as folder:
+        copies = [folder / name for name in units]
+        for copy, text in zip(copies, units.values(), strict=True):
+            files.replace(copy, text.encode())
+        checked = programs.run(["systemd-analyze", "verify", *map(str, copies)], check=False)
     about = [
-        line
+        line.replace(f"{folder}/", "")
         for line in checked.stderr.splitlines()
-        if any(name in line.partition(": ")[0] for name in names)
+        if any(name in line.partition(": ")[0] for name in units)
     ]
     if about:
         raise ProgramError(f"systemd-analyze verify: {' / '.join(about)}")
