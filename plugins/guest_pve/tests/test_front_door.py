@@ -208,3 +208,14 @@ def test_a_guest_that_is_backed_up_stops_when_that_is_over(api, plugin, door):
     door.answers("POST", "/qemu/101/status/shutdown", status=500, body=locked, times=2)
     plugin.guest_shutdown(guest, 60.0, PatientTask())
     assert listed(plugin).state is GuestState.STOPPED
+
+
+@pytest.mark.parametrize(("action", "state"), [("start", "stopped"), ("stop", "running")])
+def test_a_lock_that_stays_can_be_removed(api, plugin, door, action, state):
+    """A backup that was killed leaves its lock; no task of Proxmox VE's ever removes it."""
+    api.fake.vm(101).status = api.fake.vm(101).qmpstatus = state
+    guest = listed(plugin)
+    locked = b'{"data":null,"message":"VM is locked (backup)"}'
+    door.answers("POST", f"/qemu/101/status/{action}", status=500, body=locked, times=9)
+    with pytest.raises(ProviderError, match=r"VM is locked \(backup\).*: qm unlock 101"):
+        getattr(plugin, f"guest_{action}")(guest, 0.0, PatientTask())

@@ -39,6 +39,7 @@ _KINDS: Mapping[str, Literal["vm", "container"]] = {"qemu": "vm", "lxc": "contai
 _TIMED_OUT = re.compile(r"timeout|timed out|still runs after", re.IGNORECASE)
 """What Proxmox VE says, and what our own service says in its place."""
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
+_KEPT_LOCK = re.compile(r"(?:VM|CT) is locked", re.IGNORECASE)
 _BUSY = re.compile(r"can't lock file|(?:VM|CT) is locked", re.IGNORECASE)
 _MISSING = re.compile(r"Configuration file '[^']*' does not exist", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5
@@ -419,6 +420,7 @@ class Pve:
                 follow(self._connection, self._node, upid, left, task)
             except ProviderError as error:
                 if not locked.search(error.message) or time.monotonic() >= end:
+                    error.message += _how_to_unlock(guest, error.message)
                     raise
                 task.wait(_LOCKED_SECONDS)
             else:
@@ -434,6 +436,14 @@ class Pve:
             now = self._now(guest)
         if now is not state:
             raise Unavailable(f"its task ended, but it is {now}")
+
+
+def _how_to_unlock(guest: Guest, message: str) -> str:
+    """What may help where a task that was killed has left its lock: it stays until somebody removes it."""
+    if _KEPT_LOCK.search(message) is None:
+        return ""
+    program = "pct" if guest.kind == "container" else "qm"
+    return f"; if no task works on it: {program} unlock {guest.vmid}"
 
 
 def _state(row: Mapping[str, Any]) -> GuestState:
