@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pvefw.cli import status
+from pvefw.cli.status_parts import FAILED, NO_TIMER, Part
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import NoticeEvent
 
 if TYPE_CHECKING:
-    from pvefw.cli.status import Part
     from pvefw.store.paths import Paths
 
 _PARTS = ("certificates", "boot")
@@ -40,7 +40,7 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
 
     parts = status.look(paths, now, _PARTS)
     seen = {f"{part}: {issue}" for part, outcome in parts.items() for issue in outcome.issues}
-    sure = {name for name, outcome in parts.items() if outcome.state != status.FAILED}
+    sure = {name for name, outcome in parts.items() if outcome.state != FAILED}
     known = attention.load(paths)
 
     def lasts(issue: str) -> bool:
@@ -59,7 +59,7 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
     attention.save(paths, known)
 
 
-def _late(paths: "Paths", parts: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+def _late(paths: "Paths", parts: Mapping[str, Part]) -> Iterator[tuple[str, NoticeEvent]]:
     """Deliveries that failed: one that nobody has tried yet is the next renewal's."""
     from pvefw.certs import deploy
     from pvefw.core import notices
@@ -72,13 +72,13 @@ def _late(paths: "Paths", parts: "Mapping[str, Part]") -> Iterator[tuple[str, No
                 yield issue, notices.not_delivered(paths.node, late, why)
 
 
-def _notices(node: str, parts: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+def _notices(node: str, parts: Mapping[str, Part]) -> Iterator[tuple[str, NoticeEvent]]:
     """What there is to tell, each with the issue that it is about."""
     from pvefw.core import notices
 
     certificates, boot = parts["certificates"], parts["boot"]
-    if status.NO_TIMER in certificates.issues:
-        yield f"certificates: {status.NO_TIMER}", notices.timer_missing(node)
+    if NO_TIMER in certificates.issues:
+        yield f"certificates: {NO_TIMER}", notices.timer_missing(node)
     unexpected = boot.data.get("unexpected")
     for issue in boot.issues:
         if unexpected and issue == unexpected["line"]:

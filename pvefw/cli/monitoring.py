@@ -6,12 +6,10 @@ well, and after a bar the figures, ``'label'=value;warn;crit;min;max``, to draw;
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pvefw.cli.status_parts import Part
 from pvefw.cli.streams import say
-
-if TYPE_CHECKING:
-    from pvefw.cli.status import Part
 
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """By exit status."""
@@ -22,7 +20,7 @@ _BRIEF = 80
 """Characters of a part's first line: a short message is shown in one row of a table."""
 
 
-def show(parts: "Mapping[str, Part]", now: datetime) -> int:
+def show(parts: Mapping[str, Part], now: datetime) -> int:
     """Print the line.
 
     :returns: the exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; the worst of the parts.
@@ -40,14 +38,14 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
     return status
 
 
-def _brief(name: str, part: "Part") -> str:
+def _brief(name: str, part: Part) -> str:
     """What is wrong in a part, for a short line: its first line, as far as that goes."""
     words = " ".join((part.issues or part.lines)[0].split()) if name != "tasks" else part.lines[0]
     more = f" (+{len(part.issues) - 1})" if name != "tasks" and len(part.issues) > 1 else ""
     return f"{name}: {words[:_BRIEF]}{'…' if len(words) > _BRIEF else ''}{more}"
 
 
-def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
+def show_hosts(hosts: Mapping[str, tuple[int, str] | str]) -> int:
     """Print the line for several hosts: status and words of each, or why there are none.
 
     :returns: the exit status, the worst of the hosts; 3 (UNKNOWN) for one that does not answer.
@@ -65,7 +63,7 @@ def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
     return status
 
 
-def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
+def _figures(parts: Mapping[str, Part], now: datetime) -> Iterator[str]:
     data: dict[str, Mapping[str, Any]] = {name: part.data for name, part in parts.items()}
     certificates = data.get("certificates", {})
     for certificate in certificates.get("certificates", []):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvefw.cli.framework import App
 from pvefw.cli.output import show_rows, show_value
-from pvefw.cli.status import FAILED, GOOD
+from pvefw.cli.status_parts import FAILED, GOOD
 from pvefw.core import text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from pvefw import instances
 from pvefw.certs import renewal_rule
 from pvefw.certs import timer as timers
-from pvefw.cli import status
+from pvefw.cli import status, status_parts
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
 from pvefw.host import programs
@@ -189,8 +189,8 @@ def test_what_cannot_be_found_out_is_unknown_unless_something_is_wrong(
 
 def test_the_line_for_monitoring_is_short_and_the_details_follow(monkeypatch, pvefw):
     def bad(_paths, _now):
-        return status.Part(
-            status.ATTENTION, ["word " * 200, "more"], issues=["word " * 200, "more"]
+        return status_parts.Part(
+            status_parts.ATTENTION, ["word " * 200, "more"], issues=["word " * 200, "more"]
         )
 
     for part in ("boot", "ksm", "tasks"):
@@ -317,7 +317,7 @@ def test_the_others_are_as_they_would_be_without_it(monkeypatch, parts, part, ho
 
 
 def test_a_part_that_hangs_is_left_behind(monkeypatch, parts):
-    well = dict.fromkeys(status.PARTS, lambda _paths, _now: status.Part("none", ["nothing"]))
+    well = dict.fromkeys(status.PARTS, lambda _paths, _now: status_parts.Part("none", ["nothing"]))
     monkeypatch.setattr(status, "PARTS", {**well, "guests": hangs})
     monkeypatch.setattr(status, "_SECONDS", 3.0)
     done, found = parts()

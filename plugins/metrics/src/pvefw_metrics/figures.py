@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from pvefw import __version__
 from pvefw.certs import certificate
 from pvefw.cli import status
-from pvefw.cli.status import Part
+from pvefw.cli.status_parts import GOOD, Part
 from pvefw.core.errors import PvefwError
 from pvefw.dns import journal
 from pvefw.store.node import Node
@@ -50,7 +50,7 @@ class _Node(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures."""
         parts = status.look(self._paths, self._now)
-        rows = [((name,), float(part.state in status.GOOD)) for name, part in parts.items()]
+        rows = [((name,), float(part.state in GOOD)) for name, part in parts.items()]
         yield _gauge(
             "pvefw_build_info", "The version of pvefw.", ["version"], [((__version__,), 1.0)]
         )
