@@ -1,103 +1,26 @@
-"""The loaders' own files age: an upgrade of their packages has to reach every ESP.
+"""The loaders' own files are replaced: an upgrade of their packages has to reach every ESP.
 
-They are compared by content with what this host's packages have now, and replaced after the kernels and
-the configuration. The old ones are kept until the new ones are complete and the loader was probed with
-them; they are put back where that fails, and the other ESPs keep theirs.
+What has aged (:mod:`pvefw.boot.loader_age`) is replaced after the kernels and the configuration. The old
+files are kept until the new ones are complete and the loader was probed with them; they are put back
+where that fails, and the other ESPs keep theirs.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from pvefw.boot import firmware, signatures
 from pvefw.boot.context import Context
-from pvefw.boot.difference import Difference, compare_copies
-from pvefw.boot.esp_files import EspFiles, Listing, shown
+from pvefw.boot.difference import Difference
+from pvefw.boot.esp_files import EspFiles, shown
 from pvefw.boot.esps import Volume
-from pvefw.boot.loaders import Probed
+from pvefw.boot.look import Looked
 from pvefw.boot.manifest import key, keys
-from pvefw.boot.records import Origins
 from pvefw.boot.sync import Change
 from pvefw.core.errors import Cancelled, PvefwError, StoreError, Unsupported
-from pvefw.core.model import BootPlan, BootState, Esp
+from pvefw.core.model import BootPlan, BootState
 from pvefw.host.durable import remove_file, replace_file
-
-if TYPE_CHECKING:
-    from pvefw.boot.look import Looked
-
-
-@dataclass(frozen=True)
-class Aged:
-    """What of the loaders on one ESP is not what this host's packages have."""
-
-    loaders: Mapping[str, Difference] = field(default_factory=dict)
-    """Loader to its files that are to be replaced."""
-    origins: Origins = field(default_factory=dict)
-    """Of the files that are right."""
-    refused: Sequence[str] = ()
-    """What is not replaced, as Secure Boot would refuse it, one sentence each."""
-    targets: Collection[PurePosixPath] = ()
-    """All that the loaders look after."""
-
-    def lines(self) -> list[str]:
-        """For people, one line for each loader."""
-        lines = []
-        for name, change in self.loaders.items():
-            first, *others = change.copies
-            more = f" and {len(others)} more" if others else ""
-            lines.append(
-                f"{name} differs from this host's packages: {shown(first)}{more}: pvefw boot refresh"
-            )
-        return [*lines, *self.refused]
-
-
-def aged(
-    context: Context, esp: Esp, probed: Probed, files: EspFiles, listing: Listing, believed: Origins
-) -> Aged:
-    """Compare the loaders that were found with the host's packages.
-
-    :param believed: what files on the ESP are known to equal, so that they need not be read.
-    :raises OSError: something cannot be read.
-    :raises PvefwError: a loader cannot say what it is made of.
-    """
-    loaders: dict[str, Difference] = {}
-    origins: dict[str, tuple[int, ...]] = {}
-    refused: list[str] = []
-    targets: set[PurePosixPath] = set()
-    for name in probed.states:
-        loader = context.loaders.get(name)
-        if "boot_files" not in loader.implemented or name in context.unfit:
-            continue
-        copies = dict(loader.hooks.boot_files(esp=esp))
-        targets |= copies.keys()
-        reasons, same = compare_copies(files, listing, copies, believed)
-        origins |= same
-        changed = {target: copies[target] for target in reasons}
-        problem = _refused(context, esp, changed)
-        if problem:
-            refused.append(
-                f"{name} is left as it is: Secure Boot would not start the new one: {problem}"
-            )
-        elif reasons:
-            loaders[name] = Difference(changed, reasons=reasons)
-    return Aged(loaders, origins, refused, targets)
-
-
-def _refused(context: Context, esp: Esp, new: Mapping[PurePosixPath, Path]) -> str:
-    """Why Secure Boot would not start these images, in the place of others that it starts."""
-    images = {target: path for target, path in new.items() if target.suffix.lower() == ".efi"}
-    if not images or not firmware.secure_boot(context.paths):
-        return ""
-    there = {
-        image: esp.mountpoint / image for image in images if (esp.mountpoint / image).is_file()
-    }
-    old = {**signatures.loaders(esp.mountpoint), **there}
-    before = signatures.refusals(context.paths, old, there)
-    after = signatures.refusals(context.paths, {**old, **images}, there)
-    worse = {images[image]: str(why) for image, why in after.items() if image not in before}
-    return "; ".join(f"{path}: {why}" for path, why in worse.items())
 
 
 @contextmanager
@@ -129,7 +52,7 @@ def refused_taken_back(context: Context, who: str, esp: Path) -> Iterator[None]:
     )
 
 
-def repair_fallback(files: EspFiles, change: Change, looked: "Looked") -> None:
+def repair_fallback(files: EspFiles, change: Change, looked: Looked) -> None:
     """Put back what the firmware starts without an entry of its own, from the loader beside it.
 
     :raises OSError: the ESP cannot be read.
@@ -149,7 +72,7 @@ class Renewal:
 
     context: Context
     volume: Volume
-    looked: "Looked"
+    looked: Looked
     plan: BootPlan
     files: EspFiles
     change: Change

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from pvefw.boot import esps, fallback, loader_files, signatures
+from pvefw.boot import esps, fallback, loader_age, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare, merged
 from pvefw.boot.esp_files import Listing, shown
@@ -36,7 +36,7 @@ class Looked:
     """What was put on it by ``init`` but is no longer there."""
     refused: Sequence[str] = ()
     """Why Secure Boot will not start its loaders."""
-    aged: loader_files.Aged = field(default_factory=loader_files.Aged)
+    aged: loader_age.Aged = field(default_factory=loader_age.Aged)
     """The loaders' own files against those of this host's packages."""
     fallback: Fallback = field(default_factory=Fallback)
     """What the firmware starts without an entry of its own."""
@@ -73,7 +73,7 @@ def look(
             record = replace(record, manifest=sorted(keys(listing.files)))
         change = compare(files, listing, tree, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
-        aged = loader_files.aged(context, esp, probed, files, listing, believed)
+        aged = loader_age.aged(context, esp, probed, files, listing, believed)
         known = {*map(folded, aged.targets)}
         without_entry = fallback.judge(
             files, listing, probed, record.manifest, known, unchanged=bool(believed)
