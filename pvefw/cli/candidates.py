@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli.framework import App
+from pvefw.cli.app import App
 from pvefw.core.errors import PvefwError
 
 if TYPE_CHECKING:
