@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pvefw import PROJECT, instances
+from pvefw import PROJECT
 from pvefw.core import binding, families, finding, ours, references, settings
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
@@ -21,7 +21,7 @@ from pvefw.core.families import DNS, DNS_CATALOG
 from pvefw.core.finding import PluginInfo
 from pvefw.core.hookspecs.dns import DnsCatalogSpec
 from pvefw.core.model import CatalogEntry, SettingInfo
-from pvefw.instances import files
+from pvefw.instances import files, listing
 from pvefw.instances.codec import Instance
 from pvefw.store import oddities
 from pvefw.store.node import Node
@@ -119,7 +119,7 @@ def bind(node: Node, instance: Instance) -> Bound[Any]:
     """
     if instance.problem:
         raise ConfigError(
-            instance.problem, hint=f"Replace it: {instances.set_command(instance)} --data FILE"
+            instance.problem, hint=f"Replace it: {listing.set_command(instance)} --data FILE"
         )
     source = _locate(node, instance.family, instance.plugin)
     values = _values(node, instance, source)
@@ -367,7 +367,7 @@ def _catalog(node: Node, name: str) -> Bound[DnsCatalogSpec]:
 
     :raises ConfigError: it is disabled or not for this node.
     """
-    instance = instances.of_plugin(node, DNS_CATALOG.name, name)
-    instances.check_used(node, instance)
+    instance = listing.of_plugin(node, DNS_CATALOG.name, name)
+    listing.check_used(node, instance)
     bound: Bound[DnsCatalogSpec] = bind(node, instance)
     return bound
