@@ -22,6 +22,7 @@ from pvefw_api import call, cluster, schema, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import FAILED, ApiError, from_core
 from pvefw_api_server import login, permissions, tickets, users, wire
+from pvefw_api_server.request import Request
 from pvefw_api_server.users import Identity
 
 LOGIN = ("POST", "/access/ticket")
@@ -50,34 +51,6 @@ def prepare() -> None:
         importlib.import_module(module)
 
 
-class Request:
-    """A call, with nothing taken for granted."""
-
-    def __init__(self, message: Mapping[str, Any]) -> None:
-        self._message = message
-        self.method, self.path = self.text("method"), "/" + self.text("path").strip("/")
-        self.client = self.text("client")
-        given = message.get("parameters")
-        self._pieces = {
-            str(key): [*map(str, value)] if isinstance(value, list) else [str(value)]
-            for key, value in (given.items() if isinstance(given, dict) else ())
-        }
-        self.parameters = {key: ",".join(pieces) for key, pieces in self._pieces.items()}
-
-    def check_lists(self, properties: schema.Properties) -> None:
-        """Nothing but a list may be given in several pieces.
-
-        :raises ApiError: something else is.
-        """
-        schema.joined(properties, self._pieces)
-
-    def text(self, key: str) -> str:
-        if key.startswith("parameters."):
-            return self.parameters.get(key.partition(".")[2], "")
-        member = self._message.get(key)
-        return member if isinstance(member, str) else ""
-
-
 def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
     """Whether a call is of :data:`_AT_ONCE`, to this node, and has only published parameters."""
     request = Request(message)
@@ -91,7 +64,7 @@ def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
     return False
 
 
-def _is_searched(paths: Paths, request: "Request") -> bool:
+def _is_searched(paths: Paths, request: Request) -> bool:
     """Whether a list is of one user's tasks: they may be few, and all that there are looked at."""
     who = identify(paths, request)
     return "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)

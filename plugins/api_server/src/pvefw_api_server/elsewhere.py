@@ -9,16 +9,14 @@ import contextlib
 import http.client
 import ssl
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from pvefw.core import causes
 from pvefw.store import files, nodes
 from pvefw.store.paths import Paths
 from pvefw_api.errors import ApiError
-
-if TYPE_CHECKING:
-    from pvefw_api_server.answering import Request
+from pvefw_api_server.request import Request
 
 HEADER = "PVEDisableProxy"
 """What a call has that was handed on: it is not handed on again. The name is Proxmox VE's."""
@@ -30,7 +28,7 @@ _LARGEST = 64 << 20
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-def hand_on(paths: Paths, node: str, request: "Request", port: int) -> Any:
+def hand_on(paths: Paths, node: str, request: Request, port: int) -> Any:
     """Have another node answer a call.
 
     :param request: the call; who makes it is known.
@@ -84,12 +82,12 @@ def _certificates(paths: Paths, node: str) -> Iterator[bytes]:
             yield ssl.PEM_cert_to_DER_cert(pem[pem.index(_BEGIN) : end])
 
 
-def _target(request: "Request") -> str:
+def _target(request: Request) -> str:
     words = [quote(unquote(part), safe="") for part in request.path.split("/")]
     return f"/api2/json{'/'.join(words)}?{urlencode(request.parameters)}"
 
 
-def _headers(request: "Request") -> dict[str, str]:
+def _headers(request: Request) -> dict[str, str]:
     """What shows there who calls: as it came, but what was not looked at here."""
     if authorization := request.text("authorization"):
         return {HEADER: "true", "Authorization": authorization}
