@@ -361,7 +361,11 @@ def _kits_and_fakes() -> Iterator[str]:
         yield f"## {module.__name__}"
         yield markdown(module.__doc__)
         for name, key in vars(module).items():
-            own = getattr(key, "__module__", "") == module.__name__
+            made_in = getattr(key, "__module__", "")
+            passed_on = f"{testing.__name__}._" in made_in and name in getattr(
+                module, "__all__", ()
+            )
+            own = made_in == module.__name__ or passed_on
             if own and not name.startswith("_") and (inspect.isclass(key) or callable(key)):
                 yield from _offered(name, key)
 
