@@ -87,9 +87,9 @@ class Terminal:
 
 
 def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
-    from pvefw.guests import bulk
+    from pvefw.guests import dry_run
 
-    show_rows(app, bulk.planned(jobs, workers), _COLUMNS)
+    show_rows(app, dry_run.planned(jobs, workers), _COLUMNS)
 
 
 def _show_planned(
@@ -102,8 +102,7 @@ def _show_planned(
 
     :returns: the exit status; that of a failure where others cannot be.
     """
-    listed, failures = made.guests()
-    words, failures = made.chosen(listed, wanted, failures)
+    listed, words, failures = made.selected(wanted)
     show_plan(app, jobs_of(listed, words), made.workers)
     return exit_codes.FAILED if failures else exit_codes.DONE
 
@@ -116,18 +115,21 @@ def startall(
     app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> int:
     """Start guests that start at boot, in their order."""
-    from pvefw.guests import bulk
+    from pvefw.guests import actions
 
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "startall", max_workers)
         return _show_planned(
-            app, made, wanted, lambda listed, words: bulk.to_start(made, listed, words, force=force)
+            app,
+            made,
+            wanted,
+            lambda listed, words: actions.to_start(made, listed, words, force=force),
         )
 
     def work(task: "Task") -> None:
-        bulk.wait_for_quorum(app.paths, task)
-        bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
+        actions.wait_for_quorum(app.paths, task)
+        actions.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work, refusable=bool(vms))
     return exit_codes.DONE
@@ -160,7 +162,7 @@ def stopall(
     dry_run: bool,
 ) -> int:
     """Stop guests, in the reverse order of their start."""
-    from pvefw.guests import bulk, plan
+    from pvefw.guests import actions, plan
 
     wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
     if dry_run:
@@ -170,7 +172,7 @@ def stopall(
         )
 
     def work(task: "Task") -> None:
-        bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
+        actions.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
     run_task(app, "stopall", work, refusable=bool(vms))
     return exit_codes.DONE
@@ -190,7 +192,7 @@ def suspendall(
     app: App, /, to: str, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> int:
     """Suspend guests that run, in the reverse order of their start."""
-    from pvefw.guests import bulk
+    from pvefw.guests import actions
 
     wanted, to_disk = _ids(vms), to == "disk"
     if dry_run:
@@ -199,11 +201,11 @@ def suspendall(
             app,
             made,
             wanted,
-            lambda listed, words: bulk.to_suspend(made, listed, words, to_disk=to_disk),
+            lambda listed, words: actions.to_suspend(made, listed, words, to_disk=to_disk),
         )
 
     def work(task: "Task") -> None:
-        bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
+        actions.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
     run_task(app, "suspendall", work, refusable=bool(vms))
     return exit_codes.DONE
@@ -214,17 +216,17 @@ def suspendall(
 @pass_app
 def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bool) -> int:
     """Resume guests that are paused or saved on disk, in the order of their start."""
-    from pvefw.guests import bulk
+    from pvefw.guests import actions
 
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "resumeall", max_workers)
         return _show_planned(
-            app, made, wanted, lambda listed, words: bulk.to_resume(made, listed, words)
+            app, made, wanted, lambda listed, words: actions.to_resume(made, listed, words)
         )
 
     def work(task: "Task") -> None:
-        bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
+        actions.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
     run_task(app, "resumeall", work, refusable=bool(vms))
     return exit_codes.DONE
@@ -255,7 +257,7 @@ def migrateall(
     detailed: bool,
 ) -> int:
     """Move guests to the node TARGET, or spread them over several nodes."""
-    from pvefw.guests import bulk, plan
+    from pvefw.guests import actions, plan
     from pvefw.guests import targets as checks
 
     wanted, targets = _ids(vms), _targets(app, target, spread)
@@ -267,8 +269,7 @@ def migrateall(
 
     if dry_run:
         made = made_for(Terminal())
-        listed, failures = made.guests()
-        words, failures = made.chosen(listed, wanted, failures)
+        listed, words, failures = made.selected(wanted)
         chosen = plan.named(listed, words, "migrateall")
         jobs = checks.to_migrate(made.backends, listed, chosen, targets, with_local_disks)
         show_plan(app, jobs, made.workers)
@@ -277,7 +278,7 @@ def migrateall(
     moved: list[Outcome] = []
 
     def work(task: "Task") -> None:
-        moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
+        moved.extend(actions.migrate_all(made_for(task), wanted, targets))
 
     run_task(app, "migrateall", work, refusable=bool(vms))
     code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
@@ -309,11 +310,11 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
 @pass_app
 def boot_guests(app: App) -> None:
     """Wait startall-onboot-delay, then start guests. The boot-time unit runs it."""
-    from pvefw.guests import bulk
+    from pvefw.guests import actions, host_power
 
     def work(task: "Task") -> None:
-        bulk.wait_for_quorum(app.paths, task)
-        bulk.boot(bulk_of(app, task, "boot-guests", None, needed=False))
+        actions.wait_for_quorum(app.paths, task)
+        host_power.boot(bulk_of(app, task, "boot-guests", None, needed=False))
 
     try:
         run_task(app, "startall", work)
@@ -328,11 +329,11 @@ def boot_guests(app: App) -> None:
 @pass_app
 def shutdown_guests(app: App, /, suspend: bool) -> None:
     """Stop all guests before the host goes down. The shutdown unit runs it."""
-    from pvefw.guests import bulk, plan
+    from pvefw.guests import host_power, plan
 
     def work(task: "Task") -> None:
         made = bulk_of(app, task, "shutdown-guests", None, needed=False)
-        bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
+        host_power.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)
 

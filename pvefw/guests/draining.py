@@ -4,20 +4,19 @@ A drained node has a note that all nodes see. While there is one, no other node 
 is drained.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pvefw.core.errors import Locked, ProgramError, ProviderError, PvefwError
 from pvefw.core.model import Guest, GuestState
-from pvefw.guests import bulk as actions
+from pvefw.guests import actions, units
 from pvefw.guests import targets as checks
-from pvefw.guests import units
 from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
 from pvefw.guests.scheduler import Job
 from pvefw.host.remote import Remote
-from pvefw.store import drained, files, guest_notes, locks, this_boot
+from pvefw.store import drained, files, guest_notes, guest_reference, locks, this_boot
 from pvefw.store import units as installed
 from pvefw.store.drained import Drained
 from pvefw.store.guest_reference import Reference
@@ -121,7 +120,7 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool, named: bool
         _note_going(bulk.paths, jobs)
         actions.move(bulk, jobs, failures)
         if left := _leaving(bulk.guests(that_run=True)[0]):  # started meanwhile
-            names = _names(entry.id for entry in left)
+            names = guest_reference.names(entry.id for entry in left)
             raise ProviderError(
                 f"node drain: {bulk.paths.node}: {names} still run here, or run here again",
                 hint="Find out who starts them, and drain again.",
@@ -156,10 +155,6 @@ def _moved(note: Drained | None) -> str:
     return ", ".join(f"{guest} to {node}" for guest, node in guests.items()) or "no guest ran"
 
 
-def _names(guests: Iterable[Reference]) -> str:
-    return ", ".join(map(str, guests))
-
-
 # --- back -------------------------------------------------------------------------------------------
 
 
@@ -178,7 +173,7 @@ def bring_back(bulk: Bulk, remote: Remote) -> None:
         if away and not bad:
             missing, _ = _away(bulk, note)
             bad += [
-                f"{_names(guests)}: {node} has sent them, but they are not here"
+                f"{guest_reference.names(guests)}: {node} has sent them, but they are not here"
                 for node, guests in missing.items()
             ]
         if bad:
@@ -187,7 +182,7 @@ def bring_back(bulk: Bulk, remote: Remote) -> None:
                 hint="Try again, or leave the rest where it is: pvefw node return --leave",
             )
         drained.remove(bulk.paths)
-    bulk.task.log(f"{bulk.paths.node} has its guests back: {_names(note.guests) or 'none'}")
+    bulk.task.log(f"{bulk.paths.node} has its guests back: {guest_reference.names(note.guests)}")
 
 
 def to_return(bulk: Bulk) -> list[dict[str, object]]:
@@ -246,7 +241,7 @@ def _send_back(
     if why and (gone := _not_there(remote, node, guests)):
         rest = [id_ for id_ in guests if id_ not in gone]
         why = _ask_for(bulk, remote, node, rest, note) if rest else ""
-    lost = f"{_names(gone)}: no longer on {node}" if gone else ""
+    lost = f"{guest_reference.names(gone)}: no longer on {node}" if gone else ""
     return "; ".join(filter(None, [lost, why]))
 
 
@@ -259,14 +254,14 @@ def _ask_for(
     try:
         done = remote.run(node, command, check=False)
     except ProgramError as error:
-        return f"{_names(guests)} from {node}: {error.message}"
+        return f"{guest_reference.names(guests)} from {node}: {error.message}"
     for line in done.stdout.splitlines():
         bulk.task.log(f"{node}: {line}")
     if not done.returncode:
         return ""
     program = remote.rsh.split()[0]
     return (
-        f"{_names(guests)} from {node}: {program} failed with status {done.returncode}: "
+        f"{guest_reference.names(guests)} from {node}: {program} failed with status {done.returncode}: "
         f"{done.last_words}"
     )
 

@@ -1,5 +1,6 @@
 """What a guest is called: its number, and its backend where the node has several."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -32,3 +33,8 @@ class Reference(NamedTuple):
     def sibling(self, vmid: int) -> "Reference":
         """Another guest of the same backend."""
         return self._replace(vmid=vmid)
+
+
+def names(guests: Iterable[Reference]) -> str:
+    """Guests as they are listed in a message; ``none`` for none."""
+    return ", ".join(map(str, guests)) or "none"

@@ -131,7 +131,8 @@ def test_the_old_name_of_max_workers_is_taken(paths, farms, monkeypatch, given, 
     farms(one=Farm(web()))
     seen = []
     monkeypatch.setattr(
-        "pvefw.guests.bulk.migrate_all", lambda bulk, *_arguments: seen.append(bulk.workers) or []
+        "pvefw.guests.actions.migrate_all",
+        lambda bulk, *_arguments: seen.append(bulk.workers) or [],
     )
     call.call(paths, "POST", "/nodes/pve1/migrateall", {"target": "pve2", **given}).work(FakeTask())
     assert seen == [workers]

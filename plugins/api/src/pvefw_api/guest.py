@@ -211,7 +211,7 @@ def _stop(_call: Call, entry: "Listed") -> "GuestJob":
 
 
 def _suspend(call: Call, entry: "Listed") -> "GuestJob":
-    from pvefw.guests.bulk import SUSPEND_SECONDS
+    from pvefw.guests.actions import SUSPEND_SECONDS
     from pvefw.guests.scheduler import Action, Job
 
     to_disk = call.get("todisk", False)
@@ -219,7 +219,7 @@ def _suspend(call: Call, entry: "Listed") -> "GuestJob":
 
 
 def _resume(_call: Call, entry: "Listed") -> "GuestJob":
-    from pvefw.guests.bulk import RESUME_SECONDS
+    from pvefw.guests.actions import RESUME_SECONDS
     from pvefw.guests.scheduler import Action, Job
 
     return Job(entry.id, entry.guest, Action.RESUME, timeout=RESUME_SECONDS)
