@@ -48,7 +48,14 @@ def follow(connection: Connection, node: str, upid: str, seconds: float | None, 
     except Cancelled:
         _stop(theirs)
         raise
-    exit_status = str(status.get("exitstatus") or "")
+    _judge(upid, str(status.get("exitstatus") or ""), task)
+
+
+def _judge(upid: str, exit_status: str, task: Task) -> None:
+    """Say how a task ended.
+
+    :raises ProviderError: not well.
+    """
     if exit_status.startswith("WARNINGS"):
         task.warn(f"{upid}: {exit_status}")
     elif exit_status in ("", "unknown", "unexpected status"):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pvefw.api import (
     CredentialsRejected,
@@ -26,7 +26,7 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_guest_pve import answers
+from pvefw_guest_pve import answers, reading
 from pvefw_guest_pve.answers import described, rows
 from pvefw_guest_pve.connection import Connection, NoAnswer, in_words
 from pvefw_guest_pve.following import follow
@@ -40,7 +40,6 @@ _TIMED_OUT = re.compile(r"timeout|timed out|still runs after", re.IGNORECASE)
 """What Proxmox VE says, and what our own service says in its place."""
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
 _KEPT_LOCK = re.compile(r"(?:VM|CT) is locked", re.IGNORECASE)
-_BUSY = re.compile(r"can't lock file|(?:VM|CT) is locked", re.IGNORECASE)
 _MISSING = re.compile(r"Configuration file '[^']*' does not exist", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5
 _PING_SECONDS = 1.0
@@ -133,7 +132,9 @@ class Pve:
             states: dict[int, GuestState] = {}
             while True:
                 asked = datetime.now(UTC)
-                for vmid, state in ((_vmid(row), _state(row)) for _, row in self._rows()):
+                for vmid, state in (
+                    (reading.vmid(row), reading.state(row)) for _, row in self._rows()
+                ):
                     if states.get(vmid) is not state:
                         states[vmid] = state
                         yield GuestEvent(vmid, state, asked)
@@ -149,7 +150,7 @@ class Pve:
 
         :raises Unavailable: the API cannot be reached any more.
         """
-        vmid = _vmid(row)
+        vmid = reading.vmid(row)
         config: Mapping[str, Any] = {}
         problem = "" if vmid else "the API says no number of it"
         try:
@@ -165,22 +166,22 @@ class Pve:
             if _MISSING.search(error.message):
                 return None
             problem = error.message
-        startup = _startup(str(config.get("startup", "")))
+        startup = reading.startup(str(config.get("startup", "")))
         sid = f"{'vm' if kind == 'qemu' else 'ct'}:{vmid}"
         return Guest(
             vmid=vmid,
             name=str(row.get("name", "")),
             kind=_KINDS[kind],
-            state=_state(row),
+            state=reading.state(row),
             onboot=str(config.get("onboot", "0")) == "1",
-            order=_number(startup, "order"),
-            up=_number(startup, "up"),
-            down=_number(startup, "down"),
+            order=reading.number(startup, "order"),
+            up=reading.number(startup, "up"),
+            down=reading.number(startup, "down"),
             template=str(row.get("template") or config.get("template") or "0") == "1",
-            managed_by_ha=_is_managed(row) if managed is None else sid in managed,
+            managed_by_ha=reading.is_managed(row) if managed is None else sid in managed,
             memory=int(row.get("maxmem") or 0),
             backend_id=f"{kind}/{vmid}",
-            saved=_is_saved(row),
+            saved=reading.is_saved(row),
             problem=problem,
         )
 
@@ -193,7 +194,7 @@ class Pve:
         with self._connection.explained():
             here = self._of(guest)
             config = described(here.config.get())
-            startup = _startup(str(config.get("startup", "")))
+            startup = reading.startup(str(config.get("startup", "")))
             for key in ("order", "up", "down"):
                 if key in values:
                     startup[key] = values[key]
@@ -272,7 +273,7 @@ class Pve:
         """The node that a guest is on; empty where it is on none."""
         with self._connection.explained():
             everything = rows(self._connection.api.cluster.resources.get(type="vm"))
-        nodes = (str(row.get("node")) for row in everything if _vmid(row) == guest.vmid)
+        nodes = (str(row.get("node")) for row in everything if reading.vmid(row) == guest.vmid)
         return next(nodes, "")
 
     @hookimpl
@@ -301,7 +302,7 @@ class Pve:
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
         """Whether the agent in a virtual machine answers."""
         with self._connection.explained():
-            if guest.kind != "vm" or not _has_agent(described(self._of(guest).config.get())):
+            if guest.kind != "vm" or not reading.has_agent(described(self._of(guest).config.get())):
                 return None
         end = time.monotonic() + timeout  # an agent that does not answer costs seconds each time
         while (left := end - time.monotonic()) > 0:
@@ -380,7 +381,7 @@ class Pve:
         """What it is doing, and whether its memory is on disk."""
         with self._connection.explained():
             row = described(self._of(guest).status.current.get())
-        return _state(row), _is_saved(row)
+        return reading.state(row), reading.is_saved(row)
 
     def _bring(
         self,
@@ -411,7 +412,7 @@ class Pve:
         A guest that is to stop has its time: a backup, which locks it too, may end within it.
         """
         end = time.monotonic() + seconds
-        locked = _BUSY if action in ("shutdown", "stop") else _LOCKED
+        locked = [_LOCKED, _KEPT_LOCK] if action in ("shutdown", "stop") else [_LOCKED]
         while True:
             try:
                 with self._connection.explained():
@@ -419,7 +420,8 @@ class Pve:
                 left = max(end - time.monotonic(), 0.0)
                 follow(self._connection, self._node, upid, left, task)
             except ProviderError as error:
-                if not locked.search(error.message) or time.monotonic() >= end:
+                busy = any(pattern.search(error.message) for pattern in locked)
+                if not busy or time.monotonic() >= end:
                     error.message += _how_to_unlock(guest, error.message)
                     raise
                 task.wait(_LOCKED_SECONDS)
@@ -439,54 +441,8 @@ class Pve:
 
 
 def _how_to_unlock(guest: Guest, message: str) -> str:
-    """What may help where a task that was killed has left its lock: it stays until somebody removes it."""
+    """What may help where a task that was killed has left its lock, which stays until it is removed."""
     if _KEPT_LOCK.search(message) is None:
         return ""
     program = "pct" if guest.kind == "container" else "qm"
     return f"; if no task works on it: {program} unlock {guest.vmid}"
-
-
-def _state(row: Mapping[str, Any]) -> GuestState:
-    word = str(row.get("qmpstatus") or row.get("status") or "")
-    if word in ("paused", "suspended", "prelaunch"):
-        return GuestState.PAUSED
-    return (
-        GuestState.STOPPED
-        if row.get("status") == "stopped"
-        else (GuestState.RUNNING if row.get("status") == "running" else GuestState.UNKNOWN)
-    )
-
-
-def _vmid(row: Mapping[str, Any]) -> int:
-    """A guest's number; 0 where there is none."""
-    text = str(row.get("vmid", ""))
-    return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _is_managed(row: Mapping[str, Any]) -> bool:
-    """Whether the HA manager looks after it, as its own state says."""
-    return bool((row.get("ha") or {}).get("managed"))
-
-
-def _is_saved(row: Mapping[str, Any]) -> bool:
-    """Whether it was suspended to disk: Proxmox VE then locks it until it starts."""
-    return row.get("status") == "stopped" and row.get("lock") == "suspended"
-
-
-def _startup(text: str) -> dict[str, str]:
-    """``order=1,up=30,down=60``; a bare number is the order."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return dict(
-        cast("tuple[str, str]", tuple(part.split("=", 1))) if "=" in part else ("order", part)
-        for part in parts
-    )
-
-
-def _number(startup: Mapping[str, str], key: str) -> Any:
-    value = startup.get(key, "")
-    return int(value) if value.isdecimal() else None
-
-
-def _has_agent(config: Mapping[str, Any]) -> bool:
-    first = str(config.get("agent", "0")).split(",")[0]
-    return first.removeprefix("enabled=") == "1"

@@ -93,7 +93,7 @@ class _Server:
         try:
             answer = self._sent(session, self._url(path), form)
         except requests.RequestException as error:
-            raise Unavailable(f"{self.host}:{self.port}: {_reason(error)}") from error
+            raise Unavailable(f"{self.host}:{self.port}: {cause_of(error)}") from error
         if answer.status_code < _ERROR:
             try:
                 return answer.json()["data"]
@@ -184,10 +184,3 @@ class MailGateway(_Server):
             )
         session.cookies.set("PMGAuthCookie", ticket["ticket"])
         session.headers["CSRFPreventionToken"] = ticket["CSRFPreventionToken"]
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason."""
-    while isinstance(error.__context__, Exception):
-        error = error.__context__
-    return cause_of(error) if isinstance(error, Exception) else str(error)
