@@ -1,6 +1,7 @@
 """What the settings of a certificate refer to: accounts, plugin instances, targets. All must be there."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from pvefw import instances
 from pvefw.certs import service
@@ -13,8 +14,17 @@ from pvefw.store.certificates import CertificateSettings
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node
 
+_OF_ITS_OWN = "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
 _USUAL = "default"
 """The account that is meant where none is named."""
+
+
+class Fault(NamedTuple):
+    """What leads nowhere."""
+
+    message: str
+    """A clause."""
+    hint: str
 
 
 def check(node: Node, settings: CertificateSettings) -> None:
@@ -29,7 +39,7 @@ def check(node: Node, settings: CertificateSettings) -> None:
         service.check(command)
     fault = next(broken(node, settings), None)
     if fault is not None:
-        raise UsageError(f"{settings.what}: {fault}", hint=_hint(fault, settings))
+        raise UsageError(f"{settings.what}: {fault.message}", hint=fault.hint)
 
 
 def check_target(node: Node, target: Instance) -> None:
@@ -62,8 +72,8 @@ def check_unused(node: Node, family: str, id_: str) -> None:
         )
 
 
-def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
-    """Why the next order or delivery would fail for want of something, a clause each."""
+def broken(node: Node, settings: CertificateSettings) -> Iterator[Fault]:
+    """Why the next order or delivery would fail for want of something."""
     yield from _accounts(node, settings)
     names, targets = settings.names(), settings.targets
     if names:
@@ -71,19 +81,20 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
             instance.id: instance for instance in instances.load_all(node, CHALLENGE.name, DNS.name)
         }
         for entry in names:
-            yield from _entry(entry, known)
+            yield from _entry(entry, known, settings)
     if targets:
         from pvefw.certs import collisions
 
         observers = {instance.id: instance for instance in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
-                yield f"its target {target} is no observer"
+                hint = f"Add it first: pvefw observer add {target} --api NAME --data FILE"
+                yield Fault(f"its target {target} is no observer", hint)
             elif collision := collisions.of_target(node, settings, observers[target]):
-                yield collision
+                yield Fault(collision, _OF_ITS_OWN)
 
 
-def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
+def _accounts(node: Node, settings: CertificateSettings) -> Iterator[Fault]:
     named = domains.acme({"acme": settings.get("acme", "")}).get("account", "")
     wanted = [
         account for account in (named, settings.fallback_account) if account not in ("", _USUAL)
@@ -91,35 +102,29 @@ def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
     known: Sequence[str] = account_store.names(node.paths) if wanted else ()
     for account in wanted:
         if account not in known:
-            yield f"there is no ACME account named {account}"
+            hint = f"Register it first: pvefw acme account register {account} MAIL"
+            yield Fault(f"there is no ACME account named {account}", hint)
 
 
-def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
+def _entry(
+    entry: DomainEntry, known: dict[str, Instance], settings: CertificateSettings
+) -> Iterator[Fault]:
     if entry.challenge:
         from pvefw.acme import persist
 
         if entry.challenge == persist.TYPE:
             return
     if entry.chosen and entry.plugin not in known:
-        yield f"{entry.where}: there is no plugin instance {entry.plugin}"
-    elif entry.chosen and entry.name.startswith("*.") and known[entry.plugin].family != DNS.name:
-        yield (
-            f"{entry.where}: {entry.name}: a wildcard can only be validated through DNS, "
-            f"not by {entry.plugin}"
+        yield Fault(
+            f"{entry.where}: there is no plugin instance {entry.plugin}",
+            f"Add it first: pvefw acme plugin add dns {entry.plugin} --api NAME --data FILE",
         )
-
-
-def _hint(fault: str, settings: CertificateSettings) -> str:
-    if "ACME account" in fault:
-        return f"Register it first: pvefw acme account register {fault.rpartition(' ')[2]} MAIL"
-    if "the target" in fault:
-        return "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
-    if "observer" in fault:
-        name = fault.split()[2]
-        return f"Add it first: pvefw observer add {name} --api NAME --data FILE"
-    if "wildcard" in fault:
-        return f"Assign a DNS instance: {settings.set_command} --acmedomain0 NAME,plugin=ID"
-    return "Add it first: pvefw acme plugin add dns ID --api NAME --data FILE"
+    elif entry.chosen and entry.name.startswith("*.") and known[entry.plugin].family != DNS.name:
+        yield Fault(
+            f"{entry.where}: {entry.name}: a wildcard can only be validated through DNS, "
+            f"not by {entry.plugin}",
+            f"Assign a DNS instance: {settings.set_command} --acmedomain0 NAME,plugin=ID",
+        )
 
 
 def of_node(node: Node) -> list[str]:
@@ -134,7 +139,8 @@ def of_node(node: Node) -> list[str]:
 def problems(node: Node, settings: CertificateSettings) -> list[str]:
     """As :func:`broken`, for the status: with what may come later, and what makes even that unclear."""
     try:
-        return [*broken(node, settings), *_not_yet(node, settings)]
+        faults = [fault.message for fault in broken(node, settings)]
+        return [*faults, *_not_yet(node, settings)]
     except (ConfigError, NotFound) as error:
         return [error.message]
     except PvefwError:

@@ -17,6 +17,7 @@ from pvefw.certs import (
 )
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_rule import Record
+from pvefw.cli.run import run
 from pvefw.core.errors import NotFound
 from pvefw.store.node import Node
 
@@ -321,3 +322,27 @@ def test_a_warning_of_a_section_names_file_and_line(paths, pvefw, web):
     said = pvefw("cert", "list")[1]
     line = file.read_text().splitlines().index("\trenew-before soon") + 1
     assert f"{file}:{line}: certificate: web: renew-before: 'soon' is not" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        (
+            ["--acmedomain0", "a.example,plugin=observer1"],
+            "pvefw acme plugin add dns observer1 --api NAME --data FILE",
+        ),
+        (
+            ["--acmedomain0", "*.observer.example,plugin=standalone"],
+            "Assign a DNS instance: pvefw config set --acmedomain0 NAME,plugin=ID",
+        ),
+        (["--targets", "wildcard"], "pvefw observer add wildcard --api NAME --data FILE"),
+        (
+            ["--acme", "account=observer,domains=a.example"],
+            "pvefw acme account register observer MAIL",
+        ),
+    ],
+)
+def test_what_is_missing_decides_what_is_to_be_done_and_not_its_name(paths, capsys, settings, hint):
+    host = ["--root", str(paths.root), "--node", paths.node]
+    assert run([*host, "config", "set", *settings]) == 2
+    assert hint in capsys.readouterr().err
