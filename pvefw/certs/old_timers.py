@@ -8,7 +8,6 @@ from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
 _TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/*")
-_UNITS = (units.DIRECTORY, *units.SHIPPED)
 _PROGRAMS = {
     "certbot": re.compile(rb"(?:^|[/\s])certbot(?=\s|$)"),
     "acme.sh": re.compile(rb"acme\.sh\"?(?=\s|$)"),
@@ -25,7 +24,7 @@ def lines(paths: Paths, client: str) -> list[str]:
 
 
 def _timers(paths: Paths, client: str) -> Iterator[str]:
-    for place in _UNITS:
+    for place in units.PLACES:
         for timer in sorted(paths.root.glob(f"{place}/*.timer")):
             service = files.read_if_exists(timer.with_suffix(".service")) or b""
             runs = [line for line in service.splitlines() if line.startswith(b"ExecStart=")]

@@ -20,7 +20,7 @@ from pvefw.certs import (
     served,
 )
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal_plan import Planned, Undecided
+from pvefw.certs.planned import Planned, Undecided
 from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import AcmeProblem, Locked, NoQuorum, PvefwError, RateLimited, UsageError
 from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task

@@ -8,7 +8,6 @@ from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
-_PLACES = (units.DIRECTORY, *units.SHIPPED)
 _RUNS = re.compile(r"^Exec(?:Start|Stop)=[-@:+!]*(\S+)", re.MULTILINE)
 _COMMANDS = re.compile(r"^(?:\S+ ){5}root (\S+)|^@reboot root (\S+)", re.MULTILINE)
 
@@ -22,7 +21,7 @@ def installed(paths: Paths) -> dict[str, str]:
     names = [text for texts in (timer, hooks, guest_units) for text in texts.texts("pvefw")]
     unit_files = {}
     for name in names:
-        for place in _PLACES:
+        for place in units.PLACES:
             path = paths.below(f"{place}/{name}")
             if path.is_symlink() or path.exists():
                 masked = path.is_symlink() and str(path.readlink()) == "/dev/null"

@@ -13,6 +13,8 @@ from pvefw.store.paths import Paths
 DIRECTORY = "etc/systemd/system"
 SHIPPED = ("usr/lib/systemd/system", "lib/systemd/system")
 """Where packages put units (systemd.unit(5), "Unit File Load Path")."""
+PLACES = (DIRECTORY, *SHIPPED)
+"""Where units are, the first that has one before the others."""
 _ENABLED = ("etc", "run", "usr/lib", "lib")
 """Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
 
