@@ -15,11 +15,9 @@ from pvefw.certs.chain import CertificateInfo
 from pvefw.core.errors import NotFound, PvefwError
 from pvefw.core.model import CertificateEvent
 from pvefw.store import certificates, files, nodes
-from pvefw.store.certificates import CertificateSettings
+from pvefw.store.certificates import PVEPROXY, CertificateSettings
 from pvefw.store.node import Node
 from pvefw.store.paths import CertificateFiles, Paths
-
-_SERVICE = "pveproxy"
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,7 @@ class Certificate:
         :raises NotFound: there is none, or it is not for this node.
         :raises StoreError: a file of the configuration could not be read.
         """
-        return (
-            cls.own(node)
-            if name == certificates.PVEPROXY
-            else cls(node, certificates.load(node, name))
-        )
+        return cls.own(node) if name == PVEPROXY else cls(node, certificates.load(node, name))
 
     @classmethod
     def all_of(cls, node: Node) -> "list[Certificate]":
@@ -77,7 +71,7 @@ class Certificate:
     @property
     def service(self) -> str:
         """The unit that uses it without being configured to, if any."""
-        return _SERVICE if self.settings.is_own else ""
+        return PVEPROXY if self.settings.is_own else ""
 
     @property
     def has_fallback(self) -> bool:

@@ -19,9 +19,7 @@ from pvefw.core import causes
 from pvefw.core.errors import CertificateError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
-from pvefw.store.paths import Paths
-
-_STAGED = ".pvefw-new"
+from pvefw.store.paths import STAGED, Paths
 
 
 def node_pair(paths: Paths) -> Pair:
@@ -45,7 +43,7 @@ class _Half:
     @property
     def staged(self) -> Path:
         """The new content, beside its target: a private key never leaves its directory."""
-        return self.target.with_name(self.target.name + _STAGED)
+        return self.target.with_name(self.target.name + STAGED)
 
     @property
     def done(self) -> bool:

@@ -14,7 +14,7 @@ from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.domains import DomainEntry
-from pvefw.store.paths import CertificateFiles
+from pvefw.store.paths import ORDERED, CertificateFiles
 
 
 @dataclass(frozen=True)
@@ -127,4 +127,4 @@ def forget_order(of: CertificateFiles) -> None:
 
 
 def _waiting_key(of: CertificateFiles) -> Path:
-    return of.key.with_name(f"{of.key.name}.pvefw-order")
+    return of.key.with_name(f"{of.key.name}{ORDERED}")

@@ -11,8 +11,9 @@ from pvefw.core.errors import ConfigError, PvefwError
 from pvefw.core.families import CHALLENGE, DNS
 from pvefw.instances import Instance
 from pvefw.store import persistent_records
-from pvefw.store.domains import STANDALONE, DomainEntry
+from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node
+from pvefw.store.plugin_sections import STANDALONE
 
 if TYPE_CHECKING:
     from pvefw.acme.choice import Solver

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvefw.core.errors import UsageError
 from pvefw.instances import files
-from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
+from pvefw.instances.codec import DEFAULT_DELAY, Instance, family_of
 from pvefw.instances.listing import (
     check_used,
     digest,
@@ -25,7 +25,7 @@ from pvefw.instances.listing import (
 from pvefw.store import files as store_files
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
-from pvefw.store.plugin_sections import KINDS
+from pvefw.store.plugin_sections import KINDS, STANDALONE
 from pvefw.store.section_config import check_id
 
 if TYPE_CHECKING:

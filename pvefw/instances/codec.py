@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError
-from pvefw.store.plugin_sections import KINDS, Kind
+from pvefw.store.plugin_sections import KINDS, STANDALONE, Kind
 from pvefw.store.section_config import Section
 
-STANDALONE = "standalone"
 DEFAULT_DELAY = 30
 LONGEST_DELAY = 172800
 _COMMON = ("api", "data", "disable", "nodes")

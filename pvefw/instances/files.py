@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pvefw.core.errors import StoreError
-from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode
+from pvefw.instances.codec import DEFAULT_DELAY, Instance, decode, encode
 from pvefw.store import files, oddities
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
-from pvefw.store.plugin_sections import KINDS
+from pvefw.store.plugin_sections import KINDS, STANDALONE
 from pvefw.store.section_config import Section, SectionConfig
 
 PVE_CATALOG = "acmesh"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pvefw.core.errors import ConfigError
 from pvefw.store import host_names, properties
 from pvefw.store.node_config import parse_property_string
+from pvefw.store.plugin_sections import STANDALONE
 
 if TYPE_CHECKING:
     from pvefw.core.model import Identifier
 
-STANDALONE = "standalone"
 CHALLENGE_TYPES = ("http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01")
 """Those that core or a plugin of this project answers; another plugin may know more."""
 

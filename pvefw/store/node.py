@@ -181,9 +181,9 @@ class Node:
 
     def instance_ids(self, path: Path) -> set[str]:
         """What an ``acmedomain`` can name as plugin: the instances of one file, and ``standalone``."""
-        from pvefw.store import domains
+        from pvefw.store.plugin_sections import STANDALONE
 
-        return {domains.STANDALONE, *(section.id for section in self.sections(path).sections)}
+        return {STANDALONE, *(section.id for section in self.sections(path).sections)}
 
     @property
     def digest(self) -> str:

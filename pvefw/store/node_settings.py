@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from pvefw.core.errors import NotFound, StoreError, UsageError
 from pvefw.store import domains, files, locks, nodes, properties
-from pvefw.store.domains import STANDALONE
 from pvefw.store.node import DESCRIPTION, Node, judged
 from pvefw.store.node_config import NodeConfig, normal_property_string, parse_property_string
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import STANDALONE
 from pvefw.store.pvefw_config import CERTIFICATE
 
 _LONGEST_DESCRIPTION = 64 * 1024

@@ -9,6 +9,10 @@ from pvefw.core.errors import UsageError
 
 STORE_CFG = "etc/pvefw/store.cfg"
 STORE_COPY = "var/lib/pvefw/store"
+STAGED = ".pvefw-new"
+"""What the names of a pair's new files end with until both are complete."""
+ORDERED = ".pvefw-order"
+"""What the name of a key ends with until the certificate is there that was ordered with it."""
 _NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
 """As in the ids of tasks: one with another name would be read by nobody."""
 _LONGEST = 63

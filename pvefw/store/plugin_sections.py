@@ -6,6 +6,9 @@ and ``--help`` and the Tab key must not wait for pluggy.
 
 from typing import NamedTuple
 
+STANDALONE = "standalone"
+"""The instance that always exists, and its type and plugin."""
+
 
 class Kind(NamedTuple):
     """How the instances of one family are named and managed."""

@@ -32,7 +32,7 @@ from pvefw.core.errors import (
 from pvefw.host import reading
 from pvefw.host.clock import SystemClock
 from pvefw.store import oddities, pmxcfs
-from pvefw.store.paths import STORE_CFG, STORE_COPY
+from pvefw.store.paths import ORDERED, STAGED, STORE_CFG, STORE_COPY
 
 if TYPE_CHECKING:
     from pvefw.core.model import StoreListing
@@ -44,7 +44,7 @@ _AGAIN = 30.0
 """Seconds after which a store that did not answer is asked again by who only reads."""
 _ROUNDS = 20
 """How often a copy is brought up to date while others change what it is of."""
-_LOCAL_SUFFIXES = (".pvefw-new", ".pvefw-order")
+_LOCAL_SUFFIXES = (STAGED, ORDERED)
 """Of what one node is about to install or to order: nobody else's."""
 _LOCAL_DIRECTORIES = ("priv/lock/", "priv/pvefw-locks/")
 _ETCD_GONE = "Nothing was changed. Look at the store: journalctl -u etcd, on its members"
@@ -312,7 +312,7 @@ class Shared:
         A pair that is being installed here is left alone: whoever installs it puts both halves in place.
         """
         path = self.copy.path(key)
-        if path.with_name(path.name + _LOCAL_SUFFIXES[0]).exists():
+        if path.with_name(path.name + STAGED).exists():
             self._left = True
             return True
         known = index.get(key)

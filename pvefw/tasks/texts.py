@@ -62,7 +62,14 @@ class Text:
 
     def end_of_lines(self) -> int:
         """Where its last complete line ends."""
-        return self._after_newline(self.size, 0)
+        high = self.size
+        while high:
+            low = max(high - _LINE, 0)
+            at = self.read(low, high).rfind(b"\n")
+            if at >= 0:
+                return low + at + 1
+            high = low
+        return 0
 
     def line_from(self, high: int, size: int) -> int:
         """Where the first line begins that lies wholly within the ``size`` bytes before ``high``.
@@ -78,16 +85,6 @@ class Text:
             low -= size
             size *= 2
         return 0
-
-    def _after_newline(self, high: int, low: int) -> int:
-        """Right after the last newline between these, or ``low``."""
-        while high > low:
-            begin = max(high - _LINE, low)
-            at = self.read(begin, high).rfind(b"\n")
-            if at >= 0:
-                return begin + at + 1
-            high = begin
-        return low
 
 
 @contextlib.contextmanager
