@@ -49,6 +49,7 @@ from pvefw.api import (
 from pvefw.seam import Bound, ObserverSpec, PvefwError
 from pvefw.testing._settings import check_help
 from pvefw.testing.fakes import FakeTask
+from pvefw.testing.surroundings import LOST, served
 
 Heard = Callable[[], object]
 """What has reached the other side until now: anything that can be compared."""
@@ -278,6 +279,36 @@ class ObserverConformance:
             pytest.fail(
                 f"where the other side cannot be reached {hook} returns as if all were well: raise a "
                 "ProviderError, or core never tries again"
+            )
+
+    @pytest.mark.parametrize("status", [500, 404, LOST])
+    def test_an_error_is_no_success(
+        self,
+        status: int,
+        bound: Bound[ObserverSpec],
+        heard: Heard,
+        event: CertificateEvent,
+        task: FakeTask,
+    ) -> None:
+        """Whichever event an API answers so, where ``http_api`` serves it: it is raised. Since 1.1."""
+        around = served()
+        if around is None:
+            pytest.skip("no API is served with pvefw.testing.http_api")
+        for hook in _HOOKS:
+            if hook not in bound.implemented or hook in self.ignores:
+                continue
+            before = heard()
+            around.fail(status)
+            try:
+                self.tell(bound, hook, event, task)
+            except PvefwError:
+                around.recover()
+                continue
+            said = "nothing" if status == LOST else f"status {status}"
+            assert around.recover() or heard() != before, (
+                f"the API answered a request of {hook} with {said}, nothing has reached the other side, "
+                "and the hook returns as if all were well: check the status of every answer and raise "
+                "a ProviderError"
             )
 
     # --- what it must not do ------------------------------------------------------------------------

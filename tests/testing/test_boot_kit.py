@@ -1353,3 +1353,31 @@ def test_an_esp_that_is_a_directory_is_kept_up_to_date(tmp_path):
     esp.sync(Good(), new)
     assert not [path for path in esp.files if old in path]
     assert esp.probe(Good()).next_boot is None
+
+
+# --- what a fifth round of strangers has found ---------------------------------------------------------
+
+
+class ProbeMakesItsFolder(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        (esp.mountpoint / "kit").mkdir(exist_ok=True)
+        return super().boot_probe(esp)
+
+
+class JoinsWords(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        return super().boot_render(esp, replace(plan, cmdline=" ".join(plan.cmdline.split())))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "test", "sentence"),
+    [
+        (ProbeMakesItsFolder, "probe_sees_an_esp_without_the_loader", "it only looks"),
+        (JoinsWords, "the_command_line_arrives", "quote it for the loader"),
+    ],
+)
+def test_each_bug_of_the_hurried_is_caught(plugin, test, sentence, tmp_path):
+    failures = run_kit(plugin, tmp_path, boots, only=f"test_{test}")
+    assert sentence in failures[f"test_{test}"]

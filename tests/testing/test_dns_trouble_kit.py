@@ -3,9 +3,11 @@
 The provider is awkward in the ways that real ones are: sessions, ids of zones, pages, record sets.
 """
 
+import email.utils
 import inspect
 import time
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from urllib.parse import unquote
 
 import pytest
@@ -20,6 +22,7 @@ from pvefw.api import (
     setting,
 )
 from pvefw.core.errors import PvefwError
+from pvefw.testing._dns import InTime
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.dns_trouble import AsCore, DnsTrouble
 from pvefw.testing.fakes import FakeTask
@@ -722,3 +725,34 @@ def test_a_day_needs_an_api_that_can_be_reached():
     )
     with pytest.raises(pytest.skip.Exception, match=r"override the fixture 'surroundings'"):
         _ = day.around
+
+
+def test_a_date_that_is_read_in_local_time_is_seen():
+    def naive(answer):
+        header = answer.headers.get("Retry-After", "")
+        if "," not in header:
+            return RateLimited("", retry_after=None)
+        until = email.utils.parsedate_to_datetime(header).replace(tzinfo=None)
+        return RateLimited("", retry_after=max(0.0, (until - datetime.now()).total_seconds()))  # noqa: DTZ005 - the bug
+
+    test = "test_retry_after_is_read_in_every_form"
+    run_one(Kit(), Single, test, None)
+    with pytest.raises(AssertionError, match="seconds from now"):
+        run_one(Kit(), raising(Single, 429, naive), test, None)
+
+
+class WaitsForJobs:
+    """Its changes are jobs, and it looks for their end every ten seconds."""
+
+    def dns_add(self, *, task):
+        task.wait(10)
+
+
+def test_waiting_for_a_job_of_a_fake_takes_no_time():
+    waits, task = InTime(WaitsForJobs()), FakeTask()
+    waits.dns_add(task=task)
+    assert task.waited == 10, "a real server needs its time"
+    task = FakeTask()
+    with http_api(Provider().answer):
+        waits.dns_add(task=task)
+    assert 0 < task.waited < 1

@@ -76,6 +76,9 @@ class Good:
 
     @hookimpl
     def guest_suspend(self, guest, to_disk):
+        now = self.guests[guest.vmid]
+        if now.state is GuestState.STOPPED and not now.saved:
+            raise ProviderError("it does not run")
         self.turn(guest.vmid, GuestState.STOPPED if to_disk else GuestState.PAUSED)
         self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=to_disk)
 
@@ -90,8 +93,8 @@ class Good:
     @hookimpl
     def guest_set(self, guest, values):
         kept = {
-            "onboot": values["onboot"] == "1",
-            **{key: int(values[key]) if values[key] else None for key in ("order", "up", "down")},
+            key: text == "1" if key == "onboot" else int(text) if text else None
+            for key, text in values.items()
         }
         self.guests[guest.vmid] = replace(self.guests[guest.vmid], **kept)
 
@@ -480,7 +483,7 @@ class StaysSaved(Good):
 class KeepsWhatIsTakenAway(Good):
     @hookimpl
     def guest_set(self, guest, values):
-        if values["order"]:
+        if values.get("order"):
             super().guest_set(guest, values)
 
 
@@ -577,13 +580,13 @@ def cases(test):
     return runs
 
 
-def run_kit(plugin_class):
+def run_kit(plugin_class, only="test_"):
     """Run every test of the kit by hand; the failures by test."""
     kit = GuestConformance()
     kit.seconds = 5.0
     failures = {}
     for name, test in inspect.getmembers(kit, inspect.ismethod):
-        if not name.startswith("test_"):
+        if not name.startswith(only):
             continue
         for arguments in cases(test):
             plugin = plugin_class()
@@ -711,3 +714,67 @@ class TestGood(GuestConformance):
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     failures = run_kit(bug)
     assert any(sentence in sentence_ for sentence_ in failures.values()), failures
+
+
+# --- what a fifth round of strangers has found ---------------------------------------------------------
+
+
+class SuspendsWhatHasStopped(Good):
+    @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        if self.guests[guest.vmid].state is GuestState.RUNNING:
+            super().guest_suspend(guest, to_disk)
+
+
+class ShutdownLeavesAnAxe(Good):
+    """It gives up in time, and somebody stops the guest all the same."""
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        try:
+            super().guest_shutdown(guest, timeout, task)
+        except Unavailable:
+            threading.Timer(0.1, self.turn, [guest.vmid, GuestState.STOPPED]).start()
+            raise
+
+
+class TellsNaiveTimes(Good):
+    def turn(self, vmid, state):
+        super().turn(vmid, state)
+        self.events[-1] = replace(self.events[-1], time=datetime(2026, 1, 1))  # noqa: DTZ001 - the bug
+
+
+class ForgetsTheOthers(Good):
+    @hookimpl
+    def guest_set(self, guest, values):
+        super().guest_set(guest, {**dict.fromkeys(("onboot", "order", "up", "down"), ""), **values})
+
+
+class OrderZeroIsNone(Good):
+    @hookimpl
+    def guest_set(self, guest, values):
+        super().guest_set(guest, {**values, "order": (values.get("order") or "").strip("0")})
+
+
+class AnyTextIsYes(Good):
+    @hookimpl
+    def guest_set(self, guest, values):
+        super().guest_set(
+            guest,
+            {key: text if key != "onboot" or not text else "1" for key, text in values.items()},
+        )
+
+
+@pytest.mark.parametrize(
+    ("plugin", "test", "sentence"),
+    [
+        (SuspendsWhatHasStopped, "a_stopped_guest_cannot_be_suspended", "raise a ProviderError"),
+        (ShutdownLeavesAnAxe, "a_guest_that_ignores_a_shutdown", "leave nothing behind"),
+        (TellsNaiveTimes, "changes_are_seen", "make it aware"),
+        (ForgetsTheOthers, "settings_of_a_guest_are_kept", "leave everything else"),
+        (OrderZeroIsNone, "settings_of_a_guest_are_kept", "is the first, not none"),
+        (AnyTextIsYes, "settings_of_a_guest_are_kept", "onboot 0 is no"),
+    ],
+)
+def test_each_bug_of_the_hurried_is_caught(plugin, test, sentence):
+    assert sentence in run_kit(plugin, f"test_{test}")[f"test_{test}"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import requests
 from _pytest.outcomes import Skipped
 
 from pvefw.core.errors import ProviderError, PvefwError
@@ -12,7 +13,9 @@ from pvefw.core.families import OBSERVER
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.settings import setting
 from pvefw.testing.fakes import FakeTask
+from pvefw.testing.http_api import http_api
 from pvefw.testing.observer import ObserverConformance
+from pvefw.testing.surroundings import LOST
 
 SECRET = "s3cr3t-word"
 
@@ -284,6 +287,7 @@ def run_kit(plugin_class, tmp_path: Path):
                 "bound": ObserverConformance.bind(plugin),
                 "fresh_plugin": lambda other=other: other,
                 "broken_plugin": broken,
+                "status": 500,
                 "heard": lambda plugin=plugin: list(plugin.service),
                 "event": ObserverConformance.event._fixture_function(None, tmp_path),
                 "task": FakeTask(),
@@ -373,3 +377,41 @@ def test_what_the_author_must_write_says_so(fixture):
     definition = getattr(ObserverConformance, fixture)
     with pytest.raises(NotImplementedError, match=f"Override the fixture '{fixture}'"):
         definition._fixture_function(ObserverConformance())
+
+
+@dataclass
+class Posts:
+    """Tells an API."""
+
+    url: str = setting(help="Where.")
+    checks: bool = setting(help="Whether it looks at the answer.", default=True)
+
+    @hookimpl
+    def on_renewal_failed(self, event):
+        try:
+            answer = requests.post(self.url, json={"reason": event.reason}, timeout=30)
+        except requests.RequestException as error:
+            raise ProviderError(str(error)) from error
+        if self.checks and not answer.ok:
+            raise ProviderError(answer.text)
+
+
+@pytest.mark.parametrize("status", [500, 404, LOST])
+@pytest.mark.parametrize("checks", [True, False])
+def test_an_answer_that_is_an_error_is_looked_at(status, checks, tmp_path):
+    told = []
+
+    def answer(request):
+        told.append(request.json)
+        return 200, {}
+
+    kit = ObserverConformance()
+    event = ObserverConformance.event._fixture_function(kit, tmp_path)
+    with http_api(answer) as base:
+        bound = kit.bind(Posts(base, checks))
+        arguments = [status, bound, lambda: list(told), event, FakeTask()]
+        if checks or status == LOST:
+            kit.test_an_error_is_no_success(*arguments)
+        else:
+            with pytest.raises(AssertionError, match="check the status of every answer"):
+                kit.test_an_error_is_no_success(*arguments)

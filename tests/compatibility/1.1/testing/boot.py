@@ -122,6 +122,7 @@ _PLAIN = ("root=ZFS=rpool/ROOT/pve-1 boot=zfs", "root=/dev/mapper/pve-root ro qu
 _QUOTED = (
     "root=UUID=abc dyndbg=\"file drivers/usb/* +p\" a='b' c=$HOME d=\\x e=#f;g `h` {i} j&k",
     "root=LABEL=größe",
+    'root=/dev/vda1 a="b  c"  d',
     "root=/dev/vda1 a=${ARCH} b=${HOME:-x} c=%s d=@e@ f={{g}} h=~i",
     "root=/dev/vda1 a=^b c=*d e=?f g=!h i=<j> k=[l],m last=\\",
 )
@@ -709,6 +710,8 @@ class BootloaderConformance(BootCare):
         other.mountpoint.mkdir()
         state = machine.hooks.boot_probe(esp=other)
         assert state is None, f"boot_probe claims an empty ESP: it must return None, not {state}"
+        made = sorted(path.name for path in other.mountpoint.iterdir())
+        assert not made, f"boot_probe has made {made} on an empty ESP: it only looks"
         _put(other.mountpoint, [*FOREIGN, _ANOTHER_LOADER])
         state = machine.hooks.boot_probe(esp=other)
         assert state is None, (

@@ -55,16 +55,17 @@ class BootCare:
 
     def test_the_menu_has_the_order_of_the_plan(self, machine: Machine) -> None:
         """The latest kernel first; where the default's entry is gone, the first one boots."""
-        plan = machine.plan(OLD, MIDDLE, NEW, default=OLD)
-        tree = machine.bring(plan)
-        others = machine.render(machine.plan(MIDDLE, NEW))
-        for path in {*tree.copies, *tree.texts} - {*others.copies, *others.texts}:
-            (machine.esp.mountpoint / path).unlink(missing_ok=True)
-        seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
-        assert seen in ("", NEW), (
-            f"the default {OLD} is gone from the ESP, and {seen} boots instead of the latest kernel, "
-            f"{NEW}: write the menu in the order of plan.kernels"
-        )
+        for gone, latest in ((OLD, NEW), (MIDDLE, NEW), (NEW, MIDDLE)):
+            tree = machine.bring(machine.plan(OLD, MIDDLE, NEW, default=gone))
+            left = [version for version in (OLD, MIDDLE, NEW) if version != gone]
+            others = machine.render(machine.plan(*left))
+            for path in {*tree.copies, *tree.texts} - {*others.copies, *others.texts}:
+                (machine.esp.mountpoint / path).unlink(missing_ok=True)
+            seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
+            assert seen in ("", latest), (
+                f"the default {gone} is gone from the ESP, and {seen} boots instead of the latest "
+                f"kernel, {latest}: write the menu in the order of plan.kernels"
+            )
         _check_order(machine)
 
     def test_a_long_command_line_arrives(self, machine: Machine) -> None:

@@ -55,6 +55,7 @@ _NOBODY = 999_999_998
 _MARGIN = 10.0
 """Seconds that a hook may take beyond its time-out: core waits no longer."""
 _SHORT = 2.0
+_AFTERWARDS = 0.5
 
 
 class PatientTask(FakeTask):
@@ -281,8 +282,14 @@ class GuestConformance(GuestCare):
         assert look(stubborn) is GuestState.RUNNING, (
             "guest_shutdown has stopped a guest hard that ignored it: that is core's decision"
         )
-        assert seam.monotonic() - begin < _SHORT + _MARGIN, (
-            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s: "
+        took = seam.monotonic() - begin
+        seam.sleep(_AFTERWARDS)
+        assert look(stubborn) is GuestState.RUNNING, (
+            "guest_shutdown has given up, and the guest is stopped a moment later: leave nothing behind "
+            "that stops it hard, that is core's decision"
+        )
+        assert took < _SHORT + _MARGIN, (
+            f"guest_shutdown took {took:.0f} s with a time-out of {_SHORT:g} s: "
             "give up with Unavailable when it is over"
         )
 
@@ -426,6 +433,21 @@ class GuestConformance(GuestCare):
             "raise a ProviderError"
         )
 
+    def test_a_stopped_guest_cannot_be_suspended(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int], task: FakeTask
+    ) -> None:
+        """It has no memory to keep; core would take it for one that continues. Since 1.1."""
+        if "guest_suspend" not in bound.implemented:
+            pytest.skip("the plugin has no guest_suspend")
+        for to_disk in (False, True):
+            guest = self.guest(hooks, vmids[0])
+            with contextlib.suppress(ProviderError):
+                hooks.guest_suspend(guest=guest, to_disk=to_disk, timeout=_SHORT, task=task)
+                raise AssertionError(
+                    f"guest_suspend(to_disk={to_disk}) of {vmids[0]}, which is stopped and not saved, "
+                    "returned: raise a ProviderError"
+                )
+
     # --- moving, settings, events --------------------------------------------------------------
 
     def test_a_guest_that_cannot_move_goes_on(
@@ -501,6 +523,19 @@ class GuestConformance(GuestCare):
             f"guest_set got {given}, and guest_list says {now}: keep them with the guest, and read "
             "them there"
         )
+        hooks.guest_set(guest=now, values={"onboot": "0", "order": "0"})
+        now = self.guest(hooks, vmids[0])
+        assert (now.onboot, now.order) == (False, 0), (
+            f"guest_set got onboot=0 and order=0, and guest_list says {now}: onboot 0 is no, and the "
+            "order 0 is the first, not none"
+        )
+        as_before = replace(
+            now, onboot=before.onboot, order=before.order, up=before.up, down=before.down
+        )
+        assert (now.up, now.down) == (2, 9) and as_before == before, (
+            f"guest_set got onboot and order, and guest_list says {now}, where it said {before} at "
+            "first: change what was given, and leave everything else of the guest"
+        )
         hooks.guest_set(guest=now, values=dict.fromkeys(given, ""))
         now = self.guest(hooks, vmids[0])
         assert (now.onboot, now.order, now.up, now.down) == (False, None, None, None), (
@@ -520,6 +555,10 @@ class GuestConformance(GuestCare):
         self.start(hooks, vmids[0], task)
         for event in events:
             seen.append(event)
+            assert event.time.utcoffset() is not None, (
+                f"an event of guest_watch has a time without a zone, {event.time}: make it aware, with "
+                "datetime.now(UTC)"
+            )
             if (event.vmid, event.state) == (vmids[0], GuestState.RUNNING):
                 return
         raise AssertionError(
