@@ -142,7 +142,7 @@ def _entries(
 
 
 def _mixed(statuses: Sequence[EspStatus]) -> list[str]:
-    """Different loaders on different ESPs: which one starts depends on the firmware's mood."""
+    """Different loaders on different ESPs: which one starts is the firmware's choice."""
     by_loader: dict[str, list[str]] = {}
     for esp in statuses:
         for name in esp.loaders:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from pvefw.cli import candidates, habits
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Group, ListOption, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
@@ -109,14 +109,19 @@ def _contacts(name: str, contact: str) -> list[str]:
 
     :raises UsageError: one is no address.
     """
-    from pvefw.certs import accounts
-
     try:
-        return [accounts.mailto(part) for part in contact.split(",")]
+        return _addresses(contact)
     except UsageError as error:
         if "@" in name:
             error.hint = f"The name comes first: pvefw acme account register {contact} {name}"
         raise
+
+
+def _addresses(contact: str) -> list[str]:
+    from pvefw.certs import accounts
+    from pvefw.store.section_config import split
+
+    return [accounts.mailto(part) for part in split(contact) or [contact]]
 
 
 def _interactive() -> bool:
@@ -228,13 +233,13 @@ def info(app: App, name: str) -> None:
 
 @account.command()
 @_name
-@click.option("--contact", help="New e-mail addresses, separated by commas.")
+@click.option("--contact", cls=ListOption, metavar="ADDRESS,…", help="New e-mail addresses.")
 @pass_app
 def update(app: App, name: str, contact: str | None) -> None:
     """Change the contact, or fetch the account's data again."""
     from pvefw.certs import accounts
 
-    contacts = [accounts.mailto(part) for part in contact.split(",")] if contact else None
+    contacts = _addresses(contact) if contact else None
     run_task(app, "acmeupdate", lambda task: accounts.update(app.paths, name, contacts, task))
 
 

@@ -140,11 +140,12 @@ def set_(
 ) -> None:
     """Change properties, all or none."""
     from pvefw.store import node_settings
+    from pvefw.store.section_config import split
 
     given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if description is not None:
         given["description"] = description
-    deleted = list(dict.fromkeys(re.split(r"[,;\s]+", delete.strip(",; \t")))) if delete else []
+    deleted = list(dict.fromkeys(split(delete or "")))
     if not given and not deleted:
         raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
     _check(app, given)

@@ -287,12 +287,14 @@ def migrateall(
 
 def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
     """The nodes to move to."""
+    from pvefw.store.section_config import split
+
     if (target is None) == (spread is None):
         raise UsageError(
             "migrateall: give either TARGET or --spread",
             hint="For example: pvefw migrateall --spread pve2,pve3",
         )
-    named = [target] if target else [part.strip() for part in (spread or "").split(",")]
+    named = [target] if target else [*split(spread or "")]
     names = list(dict.fromkeys(name for name in named if name))
     if not names:
         raise UsageError("migrateall: --spread names no node")
@@ -412,14 +414,14 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
     """Set how a guest starts and stops."""
     from pvefw.guests import backends
     from pvefw.store.node import Node
+    from pvefw.store.section_config import split
 
     given = {key: value for key, value in values.items() if value is not None}
-    for key in (part.strip() for part in (delete or "").split(",")):
-        if key and key not in backends.KEYS:
+    for key in split(delete or ""):
+        if key not in backends.KEYS:
             known = ", ".join(backends.KEYS)
             raise UsageError(f"guest set: --delete {key}: no such setting", hint=f"Known: {known}.")
-        if key:
-            given[key] = ""
+        given[key] = ""
     if not given:
         raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
     loaded = backends.Backends.load(Node.open(app.paths))

@@ -33,7 +33,9 @@ _rsh = click.option(
 
 
 def _names(text: str | None) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    from pvefw.store.section_config import split
+
+    return list(dict.fromkeys(split(text or "")))
 
 
 def _targets(app: App, to: str | None, *, spread: bool) -> list[str]:

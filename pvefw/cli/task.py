@@ -107,7 +107,9 @@ def _states(listed: str | None) -> frozenset[str]:
 
     :raises UsageError: one is none.
     """
-    given = frozenset(word.strip().lower() for word in (listed or "").split(",") if word.strip())
+    from pvefw.store.section_config import split
+
+    given = frozenset(map(str.lower, split(listed or "")))
     for word in sorted(given - {*_STATES}):
         raise UsageError(
             f"task list: --statusfilter: '{word}' is not a status",

@@ -18,7 +18,6 @@ _SHUTDOWN = "virt-guest-shutdown.target"
 """At shutdown, the scopes in which libvirt's guests run are stopped after this target. A host without
 libvirt has no such unit, so it is wanted, not required."""
 _OTHERS = ("libvirt-guests.service", "pve-guests.service")
-_ENABLED = "etc/systemd/system/*.wants"
 
 
 def texts(program: str) -> Mapping[str, str]:
@@ -75,8 +74,7 @@ def install(paths: Paths) -> list[Path]:
 
 def other_managers(paths: Paths) -> Sequence[str]:
     """Enabled units, not ours, that start and stop guests at boot and shutdown, too."""
-    enabled = {path.name for path in paths.root.glob(f"{_ENABLED}/*")}
-    return [other for other in _OTHERS if other in enabled]
+    return [other for other in _OTHERS if units.is_enabled(paths, other)]
 
 
 def advice(other: str) -> str:

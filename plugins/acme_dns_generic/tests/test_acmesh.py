@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import threading
 from pathlib import Path
@@ -259,7 +260,7 @@ def test_a_script_that_never_ends(run, monkeypatch):
 
 @needs_root
 def test_nothing_that_it_starts_outlives_it(run, tmp_path):
-    marker = f"3{os.getpid()}"
+    marker = f"{secrets.randbelow(10**15) + 10**15}"  # seconds that no other program sleeps
     there = '"$TMPDIR/there"'
     outlives = f"touch {there}; exec sleep {marker}"
     run(
