@@ -13,7 +13,7 @@ from typing import Any
 from pvefw.core import text
 
 _OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|\w+\(host='[^']*', port='?\d+'?\):? ?")
-_NUMBER = re.compile(r"\[(?:Errno|SSL)[^\]]*\] ?")
+_NUMBER = re.compile(r"\[(?:Errno|SSL|X509)[^\]]*\] ?")
 _SOURCE = re.compile(r" \(_ssl\.c:\d+\)")
 _DEEPEST = 20
 
@@ -44,8 +44,8 @@ def _name(_error: Any) -> str:
 
 
 def _os_error(error: Any) -> str:
-    if error.errno is None:
-        return ""
+    if error.errno is None or any(kind.__name__ == "SSLError" for kind in type(error).__mro__):
+        return ""  # numbers of OpenSSL's are not the kernel's
     known = {
         errno.ECONNREFUSED: "connection refused",
         errno.ECONNRESET: "it closed the connection",
@@ -67,6 +67,7 @@ _KNOWN: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("ConnectTimeoutError", lambda _: "no answer in time"),
     ("ReadTimeoutError", lambda _: "no answer in time"),
     ("RemoteDisconnected", lambda _: "it closed the connection without an answer"),
+    ("BadStatusLine", lambda _: "it does not speak HTTP"),
     ("IncompleteRead", lambda _: "its answer was cut off"),
     ("ChunkedEncodingError", lambda _: "its answer was cut off"),
     ("TooManyRedirects", lambda _: "it redirects too often"),

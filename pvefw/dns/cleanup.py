@@ -43,7 +43,7 @@ def cleanup(
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
-    A damaged journal is a warning, and stays.
+    A journal that is damaged or cannot be read is a warning, and stays.
 
     :param bind_instance: called once for each instance that has something to remove.
     :param resolver: finds the servers that are looked at afterwards; the node's, unless given.
@@ -125,8 +125,8 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
     for path in journal.files_of(paths):
         try:
             journals.append(Journal.load(path))
-        except ConfigError as error:
-            task.warn(f"{error.message}. {error.hint}")
+        except (ConfigError, StoreError) as error:
+            task.warn(f"{error.message}. {error.hint}".removesuffix(". "))
     return [journal_ for journal_ in journals if journal_]
 
 

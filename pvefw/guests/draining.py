@@ -260,10 +260,7 @@ def _ask_for(
     if not done.returncode:
         return ""
     program = remote.rsh.split()[0]
-    return (
-        f"{guest_reference.names(guests)} from {node}: {program} failed with status {done.returncode}: "
-        f"{done.last_words}"
-    )
+    return f"{guest_reference.names(guests)} from {node}: {program} {done.failure}"
 
 
 def _not_there(remote: Remote, node: str, guests: Sequence[Reference]) -> list[Reference]:

@@ -4,7 +4,9 @@ Nothing else in pvefw starts a program, so tests can stand in for it.
 """
 
 import contextlib
+import errno
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
 from pvefw.core.errors import ProgramError
@@ -46,6 +49,15 @@ class Completed:
         output = self.stderr if self.stderr.strip() else self.stdout
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         return " / ".join(lines[-_LAST_WORDS:]) or "it printed nothing"
+
+    @property
+    def failure(self) -> str:
+        """How it failed, for an error message that begins with its name. Since 1.1."""
+        if self.returncode < 0:
+            number = -self.returncode
+            names = {member.value: member.name for member in signal.Signals}
+            return f"was killed by {names.get(number, f'signal {number}')}: {self.last_words}"
+        return f"failed with status {self.returncode}: {self.last_words}"
 
 
 def clean_environment() -> dict[str, str]:
@@ -184,7 +196,7 @@ def run(
         more than eight megabytes.
     """
     if not argv or shutil.which(argv[0]) is None:
-        raise ProgramError(f"{argv[0] if argv else 'an empty command'}: no such program")
+        raise _missing(argv[0] if argv else "an empty command")
     surroundings = {**clean_environment(), **(env or {})}
     with contextlib.ExitStack() as stack:
         command = list(argv)
@@ -199,8 +211,19 @@ def run(
         raise ProgramError(f"{argv[0]} did not end within {timeout:g} seconds")
     done = Completed(tuple(argv), process.returncode, *output.texts())
     if check and done.returncode != 0:
-        raise ProgramError(f"{argv[0]} failed with status {done.returncode}: {done.last_words}")
+        raise ProgramError(f"{argv[0]} {done.failure}")
     return done
+
+
+def _missing(program: str) -> ProgramError:
+    """Why a name is not that of a program."""
+    if "/" in program and Path(program).is_dir():
+        return ProgramError(f"{program}: this is a directory, not a program")
+    if "/" in program and Path(program).exists():
+        return ProgramError(
+            f"{program}: the file is not executable", hint=f"Run: chmod +x {program}"
+        )
+    return ProgramError(f"{program}: no such program")
 
 
 def _completed(
@@ -212,15 +235,7 @@ def _completed(
     sandbox: Sandbox | None,
 ) -> "tuple[_Output, subprocess.Popen[bytes]]":
     """A process that ended or was ended, and what it said."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-        cwd=cwd,
-        start_new_session=True,
-    )
+    process = _started(command, env, cwd)
     output = _Output(process, given.encode())
     try:
         output.wait(timeout)
@@ -229,6 +244,42 @@ def _completed(
             _kill_group(process)
         output.close()
     return output, process
+
+
+def _started(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path | None
+) -> "subprocess.Popen[bytes]":
+    """A process that has just been started.
+
+    :raises ProgramError: the kernel does not run it: it has no right beginning, or too many arguments.
+    """
+    try:
+        return subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        if cwd is not None and str(error.filename) == str(cwd):
+            raise ProgramError(f"{command[0]}: its directory {cwd}: {error.strerror}") from error
+        raise ProgramError(
+            f"{command[0]}: could not start the program: {error.strerror}",
+            hint=_NOT_STARTED.get(error.errno or 0, ""),
+        ) from error
+    except ValueError as error:  # a zero byte
+        raise ProgramError(f"{command[0]}: could not start the program: {error}") from error
+
+
+_NOT_STARTED = {
+    errno.ENOEXEC: "A script begins with its interpreter: #!/bin/sh",
+    errno.ENOENT: "The interpreter in its first line (#!) does not exist on this host.",
+    errno.EACCES: "Its file system may be mounted noexec, or the interpreter is not executable.",
+}
 
 
 def start_pvefw(*arguments: str) -> None:
@@ -276,13 +327,19 @@ def start_apart(arguments: Sequence[str], announcement: int) -> subprocess.Popen
 
 
 class _Output:
-    """Feeds a process and keeps what it says, within bounds that ``communicate()`` does not have."""
+    """Feeds a process and keeps what it says, within bounds that ``communicate()`` does not have.
+
+    A background process that it leaves may hold its pipes open for years. So no thread blocks in them:
+    who waits for a pipe waits for the end of all, too.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], given: bytes) -> None:
         self._process = process
         self._said = (bytearray(), bytearray())
         self.too_much = False
         self.late = False
+        self._over, self._keeps_on = os.pipe()
+        """The first has something to read as soon as the second is closed."""
         readers = [
             threading.Thread(target=self._read, args=pair, daemon=True)
             for pair in zip((process.stdout, process.stderr), self._said, strict=True)
@@ -300,8 +357,13 @@ class _Output:
 
     def close(self) -> None:
         """Take in what is left. What holds the pipes open after the process is not waited for."""
+        end = monotonic() + _LEFT_BEHIND
         for thread in self._threads:
-            thread.join(_LEFT_BEHIND)
+            thread.join(max(end - monotonic(), 0.0))
+        os.close(self._keeps_on)
+        for thread in self._threads:
+            thread.join()
+        os.close(self._over)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -312,13 +374,26 @@ class _Output:
         out, err = (bytes(stream).decode(errors="replace") for stream in self._said)
         return out, err
 
+    def _goes_on(self, descriptor: int, event: int) -> bool:
+        """Whether a pipe is ready, once it is; not when all is over."""
+        poll = select.poll()
+        poll.register(descriptor, event)
+        poll.register(self._over, select.POLLIN)
+        return self._over not in dict(poll.poll())
+
     def _feed(self, given: bytes) -> None:
         with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]  # a pipe
-            pipe.write(given)
+            os.set_blocking(pipe.fileno(), False)
+            rest = memoryview(given)
+            while rest and self._goes_on(pipe.fileno(), select.POLLOUT):
+                with contextlib.suppress(BlockingIOError):
+                    rest = rest[os.write(pipe.fileno(), rest) :]
 
     def _read(self, pipe: IO[bytes], output: bytearray) -> None:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: closed meanwhile
-            while chunk := pipe.read1(_CHUNK):  # type: ignore[attr-defined]  # it is buffered
+        with contextlib.suppress(OSError):
+            while self._goes_on(pipe.fileno(), select.POLLIN) and (
+                chunk := os.read(pipe.fileno(), _CHUNK)
+            ):
                 output += chunk
                 if len(output) > _LARGEST_OUTPUT:
                     self.too_much = True

@@ -90,8 +90,12 @@ def _run(paths: Paths) -> int:
 
 
 def _saved(paths: Paths) -> int:
-    """Bytes in pages that need not be there."""
-    return sum(_figure(paths, name) or 0 for name in ("pages_sharing", "ksm_zero_pages")) * _PAGE
+    """Bytes in pages that need not be there.
+
+    Before Linux 6.10, the kernel may count its zero pages down below nothing.
+    """
+    pages = (_figure(paths, name) or 0 for name in ("pages_sharing", "ksm_zero_pages"))
+    return sum(max(count, 0) for count in pages) * _PAGE
 
 
 def _figure(paths: Paths, name: str) -> int | None:

@@ -292,7 +292,5 @@ class _Run:
             if line.strip():
                 self._task.log(f"{host}: {line}")
         if done.returncode not in allowed:
-            raise ProgramError(
-                f"{shlex.join(argv)}: failed with status {done.returncode}: {done.last_words}"
-            )
+            raise ProgramError(f"{shlex.join(argv)}: {done.failure}")
         return done

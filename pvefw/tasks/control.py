@@ -23,22 +23,22 @@ def follow(paths: Paths, upid: Upid, *, start: int = 0) -> Iterator[str]:
     :raises NotFound: there is no log of it on this node.
     """
     with _process(upid) as process, history.open_log(paths, upid) as file:
-        line, over = "", _is_over(paths, upid, process, 0)
+        begun, over = "", _is_over(paths, upid, process, 0)
         while True:
-            while part := file.readline():
-                line += part
-                if line.endswith("\n"):
-                    if start > 0:
-                        start -= 1
-                    else:
-                        yield line.rstrip("\n")
-                    line = ""
+            before, begun = begun, ""
+            for line, whole in history.lines(file, before):
+                if not whole:
+                    begun = line
+                elif start > 0:
+                    start -= 1
+                else:
+                    yield line
             if over:
                 break
             # once more after its end: it may have written until then
             over = _is_over(paths, upid, process, _LOOK)
-    if line and not start:
-        yield line
+    if begun and not start:
+        yield begun
 
 
 def stop(paths: Paths, upid: Upid, patience: float) -> TaskEntry:

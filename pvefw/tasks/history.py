@@ -23,6 +23,8 @@ KILLED = (
 )
 _READERS, _LOGS_AT_ONCE = 8, 32
 _PIECE = 1 << 16
+_LONGEST_LINE = 1 << 20
+"""Characters of a line of a log."""
 _MOST = 1 << 61
 """Tasks in a list, or lines of a log: more than there can be."""
 
@@ -199,8 +201,26 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     """
     start = min(start, _MOST)
     with open_log(paths, upid) as file:
-        for line in islice(file, start, None if limit is None else start + min(limit, _MOST)):
-            yield line.rstrip("\n")
+        lines_ = (line for line, _ in lines(file))
+        yield from islice(lines_, start, None if limit is None else start + min(limit, _MOST))
+
+
+def lines(file: TextIO, begun: str = "") -> Iterator[tuple[str, bool]]:
+    """The lines of a log without their ends, as far as it is written, and whether each is whole.
+
+    Of a line, no more is kept than can be shown: a program may have written a file without any break.
+
+    :param begun: what there was of the first one.
+    """
+    line = begun
+    while part := file.readline(_PIECE):
+        whole = part.endswith("\n")
+        line += part.rstrip("\n")[: _LONGEST_LINE - len(line)]
+        if whole:
+            yield line, True
+            line = ""
+    if line:
+        yield line, False
 
 
 def open_log(paths: Paths, upid: Upid) -> TextIO:

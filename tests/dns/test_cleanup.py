@@ -178,17 +178,30 @@ def test_a_resumed_order_keeps_its_values(world, paths, task, clock):
     living.close([both])
 
 
-def test_a_damaged_journal_is_a_warning_and_keeps_nobody(world, paths, task, clock):
+def _directory(path):
+    path.mkdir()
+
+
+def _loop(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.write_bytes(b"{"), os.mkfifo, _directory, _loop],
+    ids=["half", "pipe", "directory", "loop"],
+)
+def test_a_damaged_journal_is_a_warning_and_keeps_nobody(world, paths, task, clock, damage):
     added = entry("beside-damage")
     add(world, added)
     abandoned(paths, clock, added)
     damaged = paths.state_dir / "dns/0-damaged.json"
-    damaged.write_bytes(b"{")
+    damage(damaged)
     bind_instance, _ = bind_again(world)
     assert cleanup(paths, bind_instance, task) == []
     assert world.primary.txt(added.name) == set()
     assert any(str(damaged) in warning for warning in task.warnings)
-    assert damaged.exists()
+    assert os.path.lexists(damaged)
 
 
 def test_two_cleaners_do_not_meet(world, paths, clock):

@@ -274,6 +274,14 @@ def test_a_figure_that_is_no_number_is_unknown(tree, pvefw):
     assert status == 0 and json.loads(out)["pages-sharing"] is None
 
 
+def test_zero_pages_below_nothing_are_no_pages(tree, pvefw):
+    figures(tree, run=1, pages_sharing=3, ksm_zero_pages=-7)
+    status, out, _ = pvefw("ksm", "status", "--output-format", "json")
+    assert status == 0 and json.loads(out)["saved"] == 3 * json.loads(out)["page-size"]
+    figures(tree, run=1, pages_sharing=0, ksm_zero_pages=-7)
+    assert pvefw("ksm", "unmerge")[0] == 0
+
+
 def test_where_there_is_only_ksm_service_merging_begins_at_once(tree, pvefw):
     unit = tree.below("usr/lib/systemd/system/ksm.service")
     unit.parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pvefw.core.errors import Cancelled, NotFound, UsageError
 from pvefw.host.clock import SystemClock
 from pvefw.store import files
-from pvefw.tasks import history, registry
+from pvefw.tasks import control, history, registry
 from pvefw.tasks.history import Filter
 from pvefw.tasks.task import run_task
 from pvefw.tasks.upid import Upid, process_start, runs, safe_id
@@ -276,6 +277,26 @@ def test_a_log_from_some_line_on(paths):
             task.log(str(number))
     assert list(history.log(paths, task.upid, start=3)) == ["3", "4", "TASK OK"]
     assert list(history.log(paths, task.upid, start=1, limit=2)) == ["1", "2"]
+
+
+def test_a_line_without_end_fills_no_memory(paths):
+    """As of a program that prints a file: 64 MB in the log, and a few of them in memory."""
+    with run_task(paths, "x") as task:
+        task.log("first")
+    log = task.upid.log_path(paths)
+    with log.open("ab") as file:
+        for _ in range(64):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\nlast\n")
+    for read in (history.log, control.follow):
+        tracemalloc.start()
+        try:
+            lengths = [len(line) for line in read(paths, task.upid)]
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert lengths == [5, 7, 1 << 20, 4]
+        assert most < 20_000_000
 
 
 def test_unknown_tasks(paths):

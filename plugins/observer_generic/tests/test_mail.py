@@ -164,6 +164,38 @@ def test_an_address_that_is_refused(server, authority):
         )
 
 
+def test_one_of_three_that_is_refused_is_said_and_the_others_have_it(server, authority):
+    three = ["admin@example.com", "nobody@example.com", "night@example.com"]
+    with pytest.raises(ProviderError, match=r"the others only: nobody@example\.com: .*no such"):
+        to(server, authority, to=three).on_notice(NOTICE)
+    assert server.postbox.letters[0][0] == ["admin@example.com", "night@example.com"]
+
+
+def test_certificates_to_trust_that_are_none(server, authority, tmp_path):
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    with pytest.raises(ProviderError, match=r"empty\.pem: the file holds no certificates"):
+        to(server, authority, ca_file=empty).on_notice(NOTICE)
+    with pytest.raises(ProviderError, match=r"gone\.pem: No such file"):
+        to(server, authority, ca_file=tmp_path / "gone.pem").on_notice(NOTICE)
+
+
+def test_a_server_that_takes_no_such_address_says_so():
+    """Here the exception's context has a codec's words."""
+    controller = Controller(
+        Postbox(), hostname="127.0.0.1", port=free_port(), enable_SMTPUTF8=False
+    )
+    controller.start()
+    try:
+        observer = Mail(
+            to=["müller@example.com"], server="127.0.0.1", port=controller.port, security="none"
+        )
+        with pytest.raises(ProviderError, match="does not advertise the required SMTPUTF8"):
+            observer.on_notice(NOTICE)
+    finally:
+        controller.stop()
+
+
 def test_a_certificate_that_nobody_vouches_for(server, authority):
     with pytest.raises(Unavailable, match="an authority that is not trusted"):
         to(server, authority, ca_file=None).on_notice(NOTICE)
@@ -199,6 +231,12 @@ def test_without_a_mail_program_and_without_a_server_it_says_what_to_do(tmp_path
     [
         {"to": ["nobody"]},
         {"to": []},
+        {"to": ["a@"]},
+        {"to": ["@b"]},
+        {"to": ["a@b\nBcc: c@d"]},
+        {"to": ["a@b, c@d"]},
+        {"to": ["a@b"], "sender": "pve1"},
+        {"to": ["a@b"], "sender": "a@b\r\nX: y"},
         {"to": ["a@b"], "password": "x", "security": "none"},
         {"to": ["a@b"], "server": "mail.example:x"},
         {"to": ["a@b"], "server": "smtp://mail.example"},

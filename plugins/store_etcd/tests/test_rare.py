@@ -85,9 +85,12 @@ def test_a_watch_that_etcd_ends_is_interrupted():
 
 def test_a_lock_whose_answer_was_lost_is_ours_all_the_same():
     """The next member is asked, and says that our lease is there."""
-    none = {"responses": [{"response_range": {}}]}
-    ours = {"responses": [{"response_range": {"kvs": [{"lease": "77", "value": ""}]}}]}
-    first = Member(none, {"ID": "77"}, LOST)
+    none = {"header": {}, "responses": [{"response_range": {}}]}
+    ours = {
+        "header": {},
+        "responses": [{"response_range": {"kvs": [{"lease": "77", "value": ""}]}}],
+    }
+    first = Member(none, {"header": {}, "ID": "77"}, LOST)
     assert etcd(first, Member(ours)).store_lock("order", "pve1", 30.0) == StoreLock(
         "order", "pve1", "77"
     )
@@ -110,3 +113,27 @@ def test_what_a_member_says_decides(monkeypatch, said, kind, words):
     monkeypatch.setattr("pvefw_store_etcd._PAUSES", (0.0,))
     with pytest.raises(kind, match=words):
         etcd(Member(Etcd3Exception(said))).store_read("a")
+
+
+CALLS = {
+    "read": lambda store: store.store_read("a"),
+    "swap": lambda store: store.store_swap("a", b"x", "", []),
+    "list": lambda store: store.store_list(""),
+    "lock": lambda store: store.store_lock("order", "pve1", 30.0),
+    "renew": lambda store: store.store_renew(StoreLock("order", "pve1", "7")),
+    "watch": lambda store: list(store.store_watch("", "7", 30.0)),
+}
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, "x", {"error": "no"}, {"header": None}])
+@pytest.mark.parametrize("call", CALLS)
+def test_another_service_is_no_empty_store(monkeypatch, call, answer):
+    """One behind a wrong port that answers everything with an object says nothing of what there is."""
+    monkeypatch.setattr("pvefw_store_etcd._PAUSES", (0.0,))
+    with pytest.raises(Unavailable, match="does not answer as etcd does"):
+        CALLS[call](etcd(Member(answer, lines=[json.dumps(answer).encode()])))
+
+
+def test_a_watch_of_something_that_is_no_json():
+    with pytest.raises(Unavailable, match="does not answer as etcd does"):
+        watched(Member(lines=[b"<html>a proxy</html>"]))

@@ -67,5 +67,5 @@ class Exec:
             task.log(line)
         if done.returncode != 0:
             raise _FAILURES.get(done.returncode, ProviderError)(
-                f"{self.program.name} {action} failed with status {done.returncode}: {done.last_words}"
+                f"{self.program.name} {action} {done.failure}"
             )

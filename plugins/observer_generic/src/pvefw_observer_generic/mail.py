@@ -2,8 +2,9 @@
 
 import smtplib
 import socket
-import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
@@ -20,6 +21,7 @@ from pvefw.api import (
     run,
     setting,
 )
+from pvefw_observer_generic import trust
 
 __all__ = ["Mail"]
 
@@ -67,9 +69,10 @@ class Mail:
         for event in self.events:
             if event not in NOTICES:
                 raise ValueError(f"'{event}' is not an event; there are {', '.join(NOTICES)}")
-        wrong = next((address for address in self.to if "@" not in address), None)
-        if wrong or not self.to:
-            raise ValueError(f"'{wrong or ''}' is not a mail address")
+        senders = [self.sender] if self.sender is not None else []
+        for address in [*(self.to or [""]), *senders]:
+            if not _is_address(address):
+                raise ValueError(f"'{address}' is not a mail address")
         if self.server is not None:
             host, port = _split(self.server)
             if port and self.port and port != self.port:
@@ -103,7 +106,7 @@ class Mail:
 
     def _through(self, server: str, message: EmailMessage) -> None:
         port = self.port or _PORTS[self.security]
-        trusted = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        trusted = trust.context(self.ca_file)
         try:
             with (
                 smtplib.SMTP_SSL(server, port, timeout=_SECONDS, context=trusted)
@@ -114,18 +117,19 @@ class Mail:
                     connection.starttls(context=trusted)
                 if self.username:
                     connection.login(self.username, self.password or "")
-                connection.send_message(message)
+                refused = connection.send_message(message)
         except smtplib.SMTPAuthenticationError as error:
             raise CredentialsRejected(f"{server}:{port}: {_words(error.smtp_error)}") from error
         except smtplib.SMTPResponseException as error:
             raise ProviderError(f"{server}:{port}: {_words(error.smtp_error)}") from error
         except smtplib.SMTPRecipientsRefused as error:
-            refusals = "; ".join(
-                f"{who}: {_words(why)}" for who, (_, why) in error.recipients.items()
-            )
-            raise ProviderError(f"{server}:{port}: {refusals}") from error
+            raise ProviderError(f"{server}:{port}: {_refusals(error.recipients)}") from error
+        except smtplib.SMTPNotSupportedError as error:
+            raise ProviderError(f"{server}:{port}: {error}") from error
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable(f"{server}:{port}: {cause_of(error)}") from error
+        if refused:
+            raise ProviderError(f"{server}:{port}: sent to the others only: {_refusals(refused)}")
 
 
 def _split(server: str) -> tuple[str, int | None]:
@@ -143,6 +147,21 @@ def _split(server: str) -> tuple[str, int | None]:
     if not host or parts.netloc != server or parts.username or server.endswith(":"):
         raise ValueError(f"server: '{server}' is not HOST, HOST:PORT or [IPV6]:PORT")
     return host, port
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is one address, perhaps with a name before it (RFC 5322 section 3.4)."""
+    if any(char in text for char in "\r\n\0"):
+        return False
+    try:
+        addresses = policy.SMTP.header_factory("To", text).addresses
+    except (IndexError, ValueError):  # the library's own parser
+        return False
+    return len(addresses) == 1 and bool(addresses[0].username and addresses[0].domain)
+
+
+def _refusals(recipients: Mapping[str, tuple[int, bytes | str]]) -> str:
+    return "; ".join(f"{who}: {_words(why)}" for who, (_, why) in recipients.items())
 
 
 def _words(reply: bytes | str) -> str:

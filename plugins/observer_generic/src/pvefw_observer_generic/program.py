@@ -81,9 +81,7 @@ class Exec:
         for line in done.stdout.splitlines():
             task.log(line)
         if done.returncode != 0:
-            raise ProviderError(
-                f"{self.program.name} {name} failed with status {done.returncode}: {done.last_words}"
-            )
+            raise ProviderError(f"{self.program.name} {name} {done.failure}")
 
 
 def _as_text(value: object) -> str:

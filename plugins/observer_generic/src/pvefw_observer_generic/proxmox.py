@@ -160,7 +160,8 @@ class Proxmox:
             "fields.hostname": event.node,
             **{f"secrets.{key}": value for key, value in _named(secret.all("secret"))},
         }
-        headers = {key: _filled(value, words) for key, value in _named(target.all("header"))}
+        one_line = {key: " ".join(word.split()) for key, word in words.items()}
+        headers = {key: _filled(value, one_line) for key, value in _named(target.all("header"))}
         body = _filled(_decoded(target.get("body")), words).encode()
         url = _filled(target.get("url"), words)
         http.send(target.get("method", "post").upper(), url, body, headers, self.ca_file)

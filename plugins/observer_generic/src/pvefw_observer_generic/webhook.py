@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = ["Webhook"]
 
 _WORDS = ("event", "node", "severity", "subject", "text", "secret", "json")
 _JSON = "application/json"
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+"""A header's name (RFC 9110 section 5.6.2)."""
 
 
 @dataclasses.dataclass
@@ -52,7 +55,8 @@ class Webhook:
             if event not in NOTICES:
                 raise ValueError(f"'{event}' is not an event; there are {', '.join(NOTICES)}")
         for header in self.headers:
-            if not header.partition(":")[2].strip():
+            name, _, value = header.partition(":")
+            if not value.strip() or not _TOKEN.fullmatch(name.strip()):
                 raise ValueError(f"the header '{header}' is not NAME: VALUE")
         for text in (self.url, self.body, *self.headers):
             self._check_words(Template(text))

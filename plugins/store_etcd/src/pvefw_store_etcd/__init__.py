@@ -47,6 +47,7 @@ _LOST = (requests.RequestException, OSError)
 _NOT_LET_IN = ("_ALERT_", "EOF occurred")
 """In OpenSSL's words where a member has refused the client's certificate; TLS 1.3 may cut that short."""
 _OTHERS = 0o077
+_NOT_ETCD = "what listens there does not answer as etcd does"
 
 
 @dataclass
@@ -169,15 +170,11 @@ class Etcd:
         }
         try:
             for line in self._stream({"create_request": wanted}, end):
-                message = json.loads(line)
-                if "error" in message:
-                    raise Unavailable(
-                        f"etcd ended the watch: {message['error'].get('message', '')}"
-                    )
-                if "compact_revision" in message["result"]:
+                result = _message(line)
+                if "compact_revision" in result:
                     yield ""
                     return
-                for event in message["result"].get("events", ()):
+                for event in result.get("events", ()):
                     key = base64.b64decode(event["kv"]["key"])
                     yield key.removeprefix(self._file("")).decode()
         except _LOST as error:
@@ -275,7 +272,7 @@ class Etcd:
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """An answer of a member, and whether an earlier try may have been carried out, too."""
-        return self._try(lambda member: member.post(member.get_url(path), json=body))
+        return self._try(lambda member: _of_etcd(member.post(member.get_url(path), json=body)))
 
     def _rounds(self) -> Iterator[Etcd3Client]:
         """The members, again and again."""
@@ -333,6 +330,41 @@ def _refused(error: Etcd3Exception, message: str) -> None:
         raise CredentialsRejected(message) from error
     if "lease not found" in text or "nospace" in text or "too large" in text:
         raise ProviderError(message) from error
+
+
+def _of_etcd(answer: Any) -> dict[str, Any]:
+    """An answer, if etcd gave it: each of its own has a header, if not within a result.
+
+    Whatever else listens there says nothing of what is stored: an object without anything would mean that
+    there is nothing.
+
+    :raises OSError: something else did.
+    """
+    if isinstance(answer, dict):
+        result = answer.get("result")
+        inner = result if isinstance(result, dict) else answer
+        if isinstance(inner.get("header"), dict):
+            return answer
+    raise OSError(_NOT_ETCD)
+
+
+def _message(line: bytes) -> Mapping[str, Any]:
+    """What a line of a watch says.
+
+    :raises Unavailable: that the watch has ended.
+    :raises OSError: etcd did not write it.
+    """
+    try:
+        message = json.loads(line)
+    except ValueError:
+        raise OSError(_NOT_ETCD) from None
+    error = message.get("error") if isinstance(message, dict) else None
+    if isinstance(error, dict):
+        raise Unavailable(f"etcd ended the watch: {error.get('message', '')}")
+    if not isinstance(message, dict) or not isinstance(message.get("result"), dict):
+        raise OSError(_NOT_ETCD)
+    result: Mapping[str, Any] = message["result"]
+    return result
 
 
 def _entry(pairs: Sequence[Mapping[str, str]] | None) -> StoreEntry | None:
