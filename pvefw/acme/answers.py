@@ -7,7 +7,7 @@ import email.utils
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -31,15 +31,21 @@ _DEEPEST = 64
 _HINTS = {
     "rateLimited": "Wait; ordering again before then makes it worse.",
     "externalAccountRequired": "Register with --eab-kid and --eab-hmac-key-file from the authority.",
-    "userActionRequired": "Agree to the new terms of service, then: pvefw acme account update",
-    "accountDoesNotExist": "The account is not known to this authority; register a new one.",
-    "badRevocationReason": "Revoke again without a reason.",
+    "userActionRequired": "Agree to its new terms in your account at the authority, then try again.",
     "alreadyRevoked": "It is already revoked; order a new one.",
-    "unauthorized": "Check that the account is still valid: pvefw acme account update",
     "badCSR": "Check the configured names and the key type.",
     "rejectedIdentifier": "The authority does not issue for this name; remove it from the configuration.",
     "caa": "The domain's CAA record names other authorities; change it.",
+    "serverInternal": "The authority has a fault; try again later.",
+    "invalidProfile": "Order for a profile that it offers; pvefw acme directory list shows them.",
 }
+THEIR_URL = (
+    "This URL comes from the authority. Its operator can correct it: a server behind a proxy must be "
+    "told by which address, and that by https, it is reached."
+)
+_SERVER_ERROR = 500
+_NO_ACME = "This is no answer of an ACME server: check the directory URL, and proxies in between."
+_THEIR_REASON = "That is the authority's reason; where it does not say enough, ask its operator."
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,21 @@ class Response:
             raise AcmeProtocolError(f"{self.url}: answered JSON that is not an object")
         return value
 
+    def object_if_any(self) -> dict[str, Any]:
+        """The body as a JSON object; nothing where it is none, and not what counts."""
+        try:
+            return self.json()
+        except AcmeProtocolError:
+            return {}
+
     def pem(self) -> bytes:
         """The body as a certificate chain (RFC 8555 section 9.1).
 
         :raises AcmeProtocolError: it is not one.
         """
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if not self.body.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+        # what comes before it is against section 9.1, and harmless: only certificates are installed
+        if b"-----BEGIN CERTIFICATE-----" not in self.body:
             raise AcmeProtocolError(
                 f"{self.url}: answered something that is not a certificate chain"
             )
@@ -95,12 +109,15 @@ class Response:
     def location(self) -> str:
         """The URL of what was created.
 
-        :raises AcmeProtocolError: the server did not say.
+        :raises AcmeProtocolError: the server did not say, or said what nobody can ask.
         """
         header: str = self.headers.get("Location", "")
         if not header:
             raise AcmeProtocolError(f"{self.url}: answered without a Location")
-        return urljoin(self.url, header)
+        url = absolute(self.url, header)
+        if not url.startswith("https://"):
+            raise AcmeProtocolError(f"{url}: ACME needs https", hint=THEIR_URL)
+        return url
 
     @property
     def retry_after(self) -> float | None:
@@ -110,7 +127,18 @@ class Response:
     def alternates(self) -> list[str]:
         """The URLs of alternate chains (RFC 8555 section 7.4.2)."""
         links = requests.utils.parse_header_links(self.headers.get("Link", ""))
-        return [urljoin(self.url, link["url"]) for link in links if link.get("rel") == "alternate"]
+        return [absolute(self.url, link["url"]) for link in links if link.get("rel") == "alternate"]
+
+
+def absolute(base: str, url: str) -> str:
+    """A URL that a server sent, relative to that of its answer, perhaps.
+
+    :raises AcmeProtocolError: it is none.
+    """
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise AcmeProtocolError(f"{base}: answered with '{url}', which is not a URL") from error
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -154,7 +182,6 @@ def problem_of(
     reason_of = _by_identifier(documents)
     reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in reason_of.items())
     later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
-    hints = [_HINTS[kind_] for kind_ in (kind, *map(_kind, documents)) if kind_ in _HINTS]
     return AcmeProblem(
         f"{what}: {detail}{reasons}{later}" + (f" [{kind}]" if kind else ""),
         type=kind,
@@ -162,8 +189,24 @@ def problem_of(
         status=status,
         retry_after=retry_after,
         subproblems=reason_of,
-        hint=hints[0] if hints else "",
+        hint=_hint(problem, [kind, *map(_kind, documents)], status),
     )
+
+
+def _hint(problem: Mapping[str, Any], kinds: Sequence[str], status: int) -> str:
+    """What to do about a problem.
+
+    :param kinds: its own, and those of its subproblems.
+    """
+    page = _printable(problem.get("instance"))
+    if kinds[0] == "userActionRequired" and page.startswith("https://"):
+        return f"Do what the authority asks for at {page} , then try again."
+    known = [_HINTS[kind] for kind in kinds if kind in _HINTS]
+    if known:
+        return known[0]
+    if status >= _SERVER_ERROR:
+        return _HINTS["serverInternal"]
+    return _THEIR_REASON if problem or not status else _NO_ACME
 
 
 def _kind(problem: Mapping[str, Any]) -> str:
@@ -178,6 +221,8 @@ def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         identifier = subproblem.get("identifier")
         name = _printable(identifier.get("value")) if isinstance(identifier, dict) else ""
         why = _printable(subproblem.get("detail")) or _kind(subproblem)
+        if not why:
+            continue
         reasons[name] = f"{reasons[name]}; {why}" if name in reasons else why
     return reasons
 
@@ -197,8 +242,24 @@ def _retry_after(headers: Any) -> float | None:
     if header.isascii() and header.isdecimal():
         return _LONGEST_WAIT if len(header) > _DIGITS else min(float(header), _LONGEST_WAIT)
     try:
-        when = email.utils.parsedate_to_datetime(header)
+        when = _date(header)
     except (ValueError, TypeError, OverflowError):
         return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max((aware - SystemClock().now()).total_seconds(), 0.0), _LONGEST_WAIT)
+    return min(max((when - _their_now(headers)).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _their_now(headers: Any) -> datetime:
+    """The server's time, where it says it: its clock need not be right, nor ours."""
+    try:
+        return _date(headers.get("Date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return SystemClock().now()
+
+
+def _date(header: str) -> datetime:
+    """A date of HTTP.
+
+    :raises ValueError: it is none; or another of what the library raises.
+    """
+    when = email.utils.parsedate_to_datetime(header)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -103,7 +103,9 @@ def _challenge(client: Client, authorization: Authorization, offer: Offer) -> Ch
 
 
 def _nothing_fits(name: str, offers: Mapping[str, Offer], possible: Sequence[str]) -> AcmeError:
-    offered = ", ".join(offers) or "no challenge at all"
+    if not offers:
+        return AcmeProtocolError(f"{name}: the authority offers no challenge at all")
+    offered = ", ".join(offers)
     if not set(offers) & {*CHALLENGE_TYPES, *possible}:
         return AcmeError(
             f"{name}: the authority offers only types of challenges that pvefw does not know: {offered}",

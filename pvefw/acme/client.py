@@ -114,7 +114,7 @@ class Client:
         kid: str | None = None,
     ) -> None:
         self._transport = transport
-        self._directory_url = directory_url
+        self._directory_url = transport.directory_url = directory_url
         self._key = key
         self.kid = kid
 
@@ -183,7 +183,7 @@ class Client:
             payload["externalAccountBinding"] = external_binding(self.key, *binding, url)
         answer = self._transport.post(url, payload, self.key, None)
         self.kid = answer.location()
-        return Registered(self.kid, answer.json())
+        return Registered(self.kid, answer.object_if_any())
 
     def find(self) -> Registered | None:
         """The account that this key has, if it has one (section 7.3.1)."""
@@ -194,7 +194,7 @@ class Client:
             if problem.type != "accountDoesNotExist":
                 raise
             return None
-        return Registered(answer.location(), answer.json())
+        return Registered(answer.location(), answer.object_if_any())
 
     def account(self) -> Mapping[str, Any]:
         """The account object, fetched again."""

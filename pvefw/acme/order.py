@@ -5,7 +5,6 @@ the order itself is polled, one request at a time, however many names it has.
 """
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -171,11 +170,20 @@ class OrderFlow:
         default = next(chains)
         if not preferred_root:
             return default
-        roots = []
-        for chain in itertools.chain([default], chains):
-            roots.append(_topmost_issuer(chain, order.certificate))
-            if roots[-1] == preferred_root:
-                return chain
+        roots = [_topmost_issuer(default, order.certificate)]
+        if roots[0] == preferred_root:
+            return default
+        try:
+            for chain in chains:
+                roots.append(_topmost_issuer(chain, order.certificate))
+                if roots[-1] == preferred_root:
+                    return chain
+        except AcmeError as error:  # a wish is no reason to have no certificate
+            self._task.warn(
+                f"Whether a chain leads to {preferred_root} is not known; the authority's first one is "
+                f"used: {error.message}"
+            )
+            return default
         self._task.warn(
             f"No chain leads to {preferred_root}; the authority offers {', '.join(roots)}, "
             "the first of which is used"
@@ -312,12 +320,17 @@ class OrderFlow:
             self._task.log(f"The order is still {order.status}")
             return
         latest = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        if any(authorization.status == "invalid" for authorization in latest):
-            raise self._why_invalid(order)
+        for authorization in latest:
+            if authorization.status == "invalid":
+                raise self._why_invalid(order)
+            if authorization.status not in ("pending", "valid"):
+                raise _failed(authorization)
         pending = ", ".join(
             authorization.name for authorization in latest if authorization.status == "pending"
         )
-        self._task.log(f"Still pending: {pending}")
+        self._task.log(
+            f"Still pending: {pending or 'the order itself, although all names are validated'}"
+        )
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
@@ -341,7 +354,10 @@ class OrderFlow:
             authorization.name for authorization in latest if authorization.status == "invalid"
         )
         what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
-        return AcmeError(f"{what}: the authority says {status}, without a reason")
+        return AcmeError(
+            f"{what}: the authority says {status}, without a reason",
+            hint="Order again; if that does not help, ask the authority.",
+        )
 
 
 def _failed(authorization: Authorization) -> AcmeError:

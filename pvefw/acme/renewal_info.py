@@ -10,6 +10,8 @@ from cryptography import x509
 from pvefw.acme.jws import b64
 from pvefw.core.errors import AcmeProtocolError, CertificateError
 
+_LONGEST_URL = 1000
+
 
 @dataclass(frozen=True)
 class RenewalInfo:
@@ -58,5 +60,10 @@ def parse(document: Mapping[str, Any], what: str, retry_after: float | None) -> 
         raise AcmeProtocolError(f"{what}: the renewal information has no window") from error
     if not usable or start.tzinfo is None:
         raise AcmeProtocolError(f"{what}: invalid renewal window: {start} is not before {end}")
-    explanation = document.get("explanationURL")
-    return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", retry_after)
+    return RenewalInfo(start, end, _page(document.get("explanationURL")), retry_after)
+
+
+def _page(url: object) -> str:
+    """The URL of a page that people can open; empty for anything else."""
+    usable = isinstance(url, str) and len(url) <= _LONGEST_URL and url.isprintable()
+    return str(url) if usable and str(url).startswith(("https://", "http://")) else ""

@@ -7,13 +7,13 @@ import math
 import ssl
 from collections import deque
 from typing import Any, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from pvefw import __version__
-from pvefw.acme.answers import Response, problem_in
+from pvefw.acme.answers import THEIR_URL, Response, absolute, problem_in
 from pvefw.acme.jws import AccountKey, compact
 from pvefw.core import causes, text
 from pvefw.core.errors import (
@@ -93,6 +93,8 @@ class Transport:
         del self._session.adapters["http://"]  # a redirect must not lead there either
         self._nonces: deque[str] = deque(maxlen=2 * CONNECTIONS)
         self._proxies: dict[str, Any] = {}
+        self.directory_url = ""
+        """The one that the user gave; all others are the server's."""
         self.new_nonce_url = ""
 
     def close(self) -> None:
@@ -193,7 +195,7 @@ class Transport:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _once(self, method: str, url: str, body: bytes | None, *, keep_nonce: bool) -> Response:
-        _check_url(url)
+        self._check(url)
         if self.left <= 0:
             raise DeadlineExceeded(f"{url}: not done in time", hint="Try again later.")
         # requests' own time-outs start again with every byte, and looking a name up has none
@@ -218,7 +220,7 @@ class Transport:
             ) from error
         except ValueError as error:
             raise AcmeProtocolError(
-                f"{url}: this URL cannot be used: {causes.of(error)}", hint=_CHECK_URL
+                f"{url}: this URL cannot be used: {causes.of(error)}", hint=self._advice(url)
             ) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise AcmeUnreachable(
@@ -249,8 +251,8 @@ class Transport:
             ) as answer:
                 if method != "GET" or not answer.is_redirect:
                     return answer, self._body(answer)
-                url = urljoin(url, answer.headers["Location"])
-            _check_url(url)
+                url = absolute(url, answer.headers["Location"])
+            self._check(url)
         raise AcmeProtocolError(f"{url}: the server redirects too often", hint=_CHECK_URL)
 
     def _body(self, answer: requests.Response) -> bytes:
@@ -263,6 +265,20 @@ class Transport:
                     f"{answer.url}: the answer is larger than {_LARGEST_BODY} bytes"
                 )
         return bytes(content)
+
+    def _check(self, url: str) -> None:
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError as error:
+            raise AcmeProtocolError(f"{url}: this is not a URL", hint=self._advice(url)) from error
+        if scheme != "https":
+            raise AcmeProtocolError(
+                f"{url or 'an empty URL'}: ACME needs https", hint=self._advice(url)
+            )
+
+    def _advice(self, url: str) -> str:
+        """What to do about a URL that cannot be used."""
+        return _CHECK_URL if url == self.directory_url else THEIR_URL
 
     def _proxies_for(self, url: str) -> Any:
         host = urlsplit(url).netloc
@@ -292,15 +308,6 @@ def _checked(ca_file: str) -> str:
     return ca_file
 
 
-def _check_url(url: str) -> None:
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise AcmeProtocolError(f"{url}: this is not a URL", hint=_CHECK_URL) from error
-    if scheme != "https":
-        raise AcmeProtocolError(f"{url or 'an empty URL'}: ACME needs https", hint=_CHECK_URL)
-
-
 def _worth_waiting(
     error: AcmeUnreachable | AcmeProblem, failures: int, pause: float
 ) -> float | None:
@@ -311,7 +318,9 @@ def _worth_waiting(
     """
     if isinstance(error, AcmeProblem) and error.status in _BUSY:
         if error.retry_after is not None:
-            return max(error.retry_after, _SHORTEST_PAUSE)
+            # who says "at once" again and again, or a time that is over, is asked less and less
+            least = min(_SHORTEST_PAUSE * 2.0 ** min(failures - 1, 10), _LONGEST_PAUSE)
+            return max(error.retry_after, least)
         return None if error.type == "rateLimited" else pause
     if isinstance(error, AcmeProblem) and error.status not in _BROKEN:
         return None

@@ -1,8 +1,9 @@
 """Use cases around ACME accounts: register, update, deactivate, roll the key over."""
 
 import contextlib
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pvefw.acme.client import Client, Registered
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport, Waiting
 from pvefw.certs import directories
-from pvefw.core.errors import AcmeProblem, UsageError
+from pvefw.core.errors import AcmeProblem, ConfigError, UsageError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts, files, persistent_records, pmxcfs
@@ -59,8 +60,27 @@ def connect(account: Account, task: Waiting, seconds: float) -> Iterator[tuple[C
     try:
         key = AccountKey.from_pem(account.key, f"account {account.name}")
         yield Client(transport, account.directory, key, account.location), transport
+    except AcmeProblem as problem:
+        if problem.status and problem.type in _REFUSALS:  # without a status it is about a name
+            problem.hint = _advice(problem, account.name)
+        raise
     finally:
         transport.close()
+
+
+_UNKNOWN = "accountDoesNotExist"
+_REFUSALS = ("unauthorized", _UNKNOWN)
+"""What authorities answer to an account that they do not take: RFC 8555 sections 7.3.6 and 6.2."""
+
+
+def _advice(problem: AcmeProblem, name: str) -> str:
+    """What to do about an account that its authority does not take."""
+    found = f"It may have another URL by now: pvefw acme account update {name}. "
+    return (
+        f"{found if problem.type == _UNKNOWN else ''}"
+        f"If the account {name} is lost, make room for a new one: pvefw acme account deactivate {name}, "
+        f"then: pvefw acme account register {name}"
+    )
 
 
 def load(paths: Paths, name: str, task: Task) -> Account:
@@ -155,21 +175,56 @@ def register(
     """
     with accounts.lock(paths, name):
         check_new(paths, name)
+        started = _started(paths, name)
         with _room(paths):
-            key = AccountKey.generate(key_type or _usual_key_type(paths))
+            key = _registering_key(
+                started, offer.directory, key_type or _usual_key_type(paths), task
+            )
             transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
             try:
                 client = Client(transport, offer.directory, key)
-                task.log("Generating ACME account key")
                 task.log("Registering ACME account")
                 made = _registered(client, contacts, offer, binding)
+            except AcmeProblem as problem:
+                if problem.status < _SERVER_ERROR:
+                    files.remove(started)  # it was refused, so there is no account
+                raise
             finally:
                 transport.close()
         account = Account(
             name, offer.directory, made.location, key.pem, made.account, offer.terms, offer.ca_file
         )
         accounts.save(paths, account)
+        files.remove(started)
         task.log(f"Registration successful, account URL: '{made.location}'")
+
+
+_SERVER_ERROR = 500
+
+
+def _started(paths: Paths, name: str) -> Path:
+    """Where the key of a registration waits for its end."""
+    return accounts.path(paths, name).with_name(f".{name}.registering")
+
+
+def _registering_key(started: Path, directory: str, key_type: str, task: Task) -> AccountKey:
+    """The key of a registration that was interrupted, or a new one: on disk before anybody hears of it.
+
+    The authority may have made the account without our having heard so. It would then be lost, and with
+    it an external account binding, of which many are good for one account only.
+    """
+    pem = files.read_if_exists(started)
+    with contextlib.suppress(*files.DAMAGED, ConfigError):
+        kept = files.parse_json(pem or b"")
+        key = AccountKey.from_pem(str(kept["key"]), str(started))
+        if kept["directory"] == directory and key.key_type == key_type:
+            task.log("Going on with the registration that was interrupted")
+            return key
+    task.log("Generating ACME account key")
+    key = AccountKey.generate(key_type)
+    record = {"directory": directory, "key": key.pem}
+    files.replace(started, json.dumps(record).encode(), private=True)
+    return key
 
 
 def _usual_key_type(paths: Paths) -> str:
@@ -243,13 +298,25 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
     with accounts.lock(paths, name):
         account = _settled(paths, name, task)
         with connect(account, task, _SECONDS) as (client, _):
-            if contacts is None:
-                task.log("Fetching account information")
-                resource = client.account()
-            else:
-                task.log("Updating account contact")
-                resource = client.update([mailto(contact) for contact in contacts])
+            try:
+                resource = _updated(client, contacts, task)
+            except AcmeProblem as problem:
+                moved = client.find() if problem.type == _UNKNOWN else None
+                if moved is None or moved.location == account.location:
+                    raise
+                task.log(f"The account has another URL by now: {moved.location}")
+                account = replace(account, location=moved.location)
+                client.kid = moved.location
+                resource = _updated(client, contacts, task)
         accounts.save(paths, replace(account, account=resource))
+
+
+def _updated(client: Client, contacts: Sequence[str] | None, task: Task) -> Mapping[str, Any]:
+    if contacts is None:
+        task.log("Fetching account information")
+        return client.account()
+    task.log("Updating account contact")
+    return client.update([mailto(contact) for contact in contacts])
 
 
 def deactivate(paths: Paths, name: str, task: Task) -> None:
@@ -265,13 +332,21 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
 
 
 def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]:
-    """The account as it is then; one that its authority does not know any more needs no request."""
+    """The account as it is then; one that its authority does not take any more needs no request."""
     try:
         return dict(client.deactivate())
     except AcmeProblem as problem:
-        if problem.type != "accountDoesNotExist":
+        if problem.type == _UNKNOWN:
+            task.warn(f"{account.directory} no longer knows the account")
+        elif (
+            problem.type == "unauthorized"
+        ):  # section 7.3.6: so it answers to those that are deactivated
+            task.warn(
+                f"{account.directory} does not take the account any more; its file is renamed all the "
+                f"same: {problem.detail}"
+            )
+        else:
             raise
-        task.warn(f"{account.directory} no longer knows the account")
         return {**account.account, "status": "deactivated"}
 
 

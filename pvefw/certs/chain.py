@@ -17,6 +17,8 @@ from pvefw.core.errors import CertificateError
 from pvefw.core.model import Identifier
 
 _BEGIN = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
+_MOST_NAMES = 5
+"""That are shown of a list."""
 _WEAK_RSA_BITS = 2048
 _WEAK_EC_BITS = 224
 _CURVES = ("secp224r1", "secp256r1", "secp384r1", "secp521r1")
@@ -191,13 +193,15 @@ def check_ordered(
     :param what: names the order in errors.
     :raises CertificateError: it is another one.
     """
-    leaf = parse(chain_pem, what)[0]
+    certificates = parse(chain_pem, what)
+    # some send the leaf last, or its issuer before it; check_pair puts them in order
+    leaf = next((item for item in certificates if belong_together(item, key)), certificates[0])
     given = {name.lower() for name in names(leaf)}
     wanted = {identifier.value.lower() for identifier in identifiers}
     if given != wanted:
         more, less = sorted(given - wanted), sorted(wanted - given)
-        flaws = [f"not ordered: {', '.join(more)}"] if more else []
-        flaws += [f"missing: {', '.join(less)}"] if less else []
+        flaws = [f"not ordered: {_some(more)}"] if more else []
+        flaws += [f"missing: {_some(less)}"] if less else []
         raise CertificateError(
             f"{what}: the authority sent a certificate for names that were not ordered "
             f"({'; '.join(flaws)})",
@@ -208,6 +212,12 @@ def check_ordered(
             f"{what}: the authority sent a certificate for another key than the order's",
             hint="Nothing was changed. Order again; if that does not help, ask the authority.",
         )
+
+
+def _some(words: Sequence[str]) -> str:
+    """A list that may be long, for people."""
+    more = len(words) - _MOST_NAMES
+    return ", ".join(words[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def belong_together(certificate: x509.Certificate, key: keys.PrivateKey) -> bool:

@@ -23,10 +23,8 @@ from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,
-    AcmeUnreachable,
     CertificateError,
     ConfigError,
-    DeadlineExceeded,
     Locked,
     NoQuorum,
     NotFound,
@@ -158,13 +156,20 @@ def _order(wanted: Wanted, before: CertificateInfo | None, task: Task) -> str:
 
 
 def _is_down(error: AcmeError) -> bool:
-    """Whether another authority might do what this one does not."""
-    if isinstance(error, AcmeProblem):
-        return error.status >= _SERVER_ERROR or error.type == "rateLimited"
-    return isinstance(error, AcmeUnreachable | AcmeProtocolError | DeadlineExceeded)
+    """Whether another authority might do what this one does not.
+
+    Not where it looked, and found fault with a name: another one would find the same. Whatever else goes
+    wrong is its own affair, such as an account that it does not take any more.
+    """
+    if not isinstance(error, AcmeProblem):
+        return True
+    if error.status >= _SERVER_ERROR or error.type in _ITS_OWN:
+        return True
+    return bool(error.status) and error.type in ("", "unauthorized")
 
 
 _SERVER_ERROR = 500
+_ITS_OWN = ("rateLimited", "serverInternal", "accountDoesNotExist", "userActionRequired")
 
 
 def _order_from(
@@ -192,6 +197,14 @@ def _order_from(
         _install(certificate, pem, keys.to_pem(progress.key), record, before, task)
     except NoQuorum:
         raise  # it is good, and can only not be written now: the next try resumes the order
+    except CertificateError as error:
+        progress.end()
+        raise AcmeProtocolError(
+            f"order {progress.url}: the authority sent a certificate that cannot be used: "
+            f"{error.message.removeprefix(f'order {progress.url}: ')}",
+            hint="Nothing was changed. Order again; if that does not help, ask the authority. If it is "
+            "said to be not yet valid, or to have expired, check this host's clock.",
+        ) from error
     except BaseException:
         progress.end()  # a certificate that cannot be used is no reason to download it for ever
         raise
@@ -239,6 +252,9 @@ def _install(
     deploy.prepare(certificate)
     install.install_pair(certificate, pem, key, task, SystemClock().now())
     info = chain.describe(certificate.files.certificate, certificate.pem())
+    if before:
+        known = renewal_rule.record_of(certificate.paths, before)
+        record = replace(record, ask_again=renewal_rule.ask_again(known, info, SystemClock().now()))
     renewal_rule.keep(certificate.paths, info, record)
 
 

@@ -25,6 +25,8 @@ _WHOLE_DAYS = 100
 """From here on, nobody wants to read fractions."""
 _SPREAD = 1 / 20
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(hours=1), timedelta(days=1)
+_LONGEST_PATIENCE = timedelta(days=8)
+"""Rate limits of authorities are over after a week."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ def _by_window(info: CertificateInfo, node: str, window: Window | None) -> Decis
     latest = info.not_after - (info.not_after - info.not_before) * _SPREAD
     if window.start >= latest:
         return None
-    due = window.start + (min(window.end, latest) - window.start) * _share(info, node)
+    # of one that begins before the certificate does, what is over already is not to be drawn
+    start = max(window.start, info.not_before) if window.end > info.not_before else window.start
+    due = start + (min(window.end, latest) - start) * _share(info, node)
     why = f"its authority asks for it from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
     return Decision(due, f"{why}, see {window.explanation}" if window.explanation else why)
 
@@ -90,10 +94,28 @@ def _by_lifetime(info: CertificateInfo, node: str) -> Decision:
     return Decision(due, f"after {name} of its {_days(lifetime)}")
 
 
+def ask_again(record: "Record", info: CertificateInfo, now: datetime) -> datetime | None:
+    """When to ask for the window of a new certificate first; ``None`` for at once.
+
+    An authority that says of each certificate that its time is over would have another one ordered at
+    each look. It may mean it; once a day is enough.
+
+    :param record: of the certificate that it replaces.
+    """
+    if record.window is None or record.window.end > now:
+        return None
+    return now + min((info.not_after - info.not_before) * _SPREAD, _LONGEST_BACK_OFF)
+
+
 def _share(info: CertificateInfo, node: str) -> float:
     """From 0 to 1, evenly spread over certificates and nodes."""
     digest = hashlib.sha256(f"{info.fingerprint} {node}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
+
+
+def _most_patience(info: CertificateInfo, now: datetime) -> timedelta:
+    """The longest wait that an authority may ask for: its clock may be wrong, or its word."""
+    return min(max((info.not_after - now) / 2, _FIRST_BACK_OFF), _LONGEST_PATIENCE)
 
 
 def _days(time: timedelta) -> str:
@@ -169,11 +191,12 @@ class Record:
         The pause doubles from an hour to a day, and is never more than a tenth of what is left, so that
         certificates of a few days get their tries, too.
 
-        :param retry_after: seconds that the authority asked for.
+        :param retry_after: seconds that the authority asked for; not more than half of
+            what is left, so that the certificate does not expire over it.
         """
         pause = min(_FIRST_BACK_OFF * 2 ** min(self.failures, 10), _LONGEST_BACK_OFF)
         pause = min(pause, max((info.not_after - now) / 10, _FIRST_BACK_OFF))
-        pause = max(pause, timedelta(seconds=retry_after or 0))
+        pause = max(pause, min(timedelta(seconds=retry_after or 0), _most_patience(info, now)))
         return replace(
             self, failures=self.failures + 1, reason=reason, tried=now, next_try=now + pause
         )

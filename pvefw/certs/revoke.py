@@ -145,7 +145,7 @@ def _revoke(client: Client, certificate: bytes, key: Path, task: Task) -> None:
     try:
         client.revoke(certificate)
     except AcmeProblem as problem:
-        if problem.type != "unauthorized":
+        if problem.type not in ("unauthorized", "accountDoesNotExist", "userActionRequired"):
             raise
         task.log("The account may not revoke it; revoking with the certificate's own key")
         own = AccountKey.from_pem(files.read(key).decode(), str(key))

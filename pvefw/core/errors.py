@@ -155,6 +155,14 @@ class AcmeProblem(AcmeError):
 class AcmeProtocolError(AcmeError):
     """The server's answer is not what RFC 8555 prescribes."""
 
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint or _THEIR_FAULT)
+
+
+_THEIR_FAULT = (
+    "The authority, or a proxy in front of it, has a fault: try again later, or tell its operator."
+)
+
 
 class AcmeUnreachable(AcmeError):
     """No connection, a broken one, or no answer."""

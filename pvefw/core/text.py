@@ -49,7 +49,10 @@ def of(error: BaseException) -> str:
 
 def counted(number: float, noun: str) -> str:
     """A number and what it counts, a noun with a regular plural: ``1 second``, ``2.5 days``."""
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+    digits = f"{number:g}"
+    if "e" in digits:  # nobody reads 3.16224e+07
+        digits = f"{number:.0f}"
+    return f"{digits} {noun}{'' if number == 1 else 's'}"
 
 
 def shown(value: object) -> str:

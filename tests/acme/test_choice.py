@@ -7,7 +7,7 @@ from ordering import Believed
 
 from pvefw.acme.choice import Way, choose
 from pvefw.acme.client import Authorization, Offer
-from pvefw.core.errors import AcmeError
+from pvefw.core.errors import AcmeError, AcmeProtocolError
 from pvefw.core.model import Identifier
 
 CLIENT = SimpleNamespace(
@@ -56,8 +56,13 @@ def test_a_name_can_be_held_to_one_type():
         choose(CLIENT, offering("dns-01"), held)
 
 
-@pytest.mark.parametrize("types", [("new-01",), ("new-01", "newer-01"), ()])
+@pytest.mark.parametrize("types", [("new-01",), ("new-01", "newer-01")])
 def test_only_unknown_types_are_a_sentence_of_their_own(types):
     with pytest.raises(AcmeError, match=r"a\.example: the authority offers only types") as caught:
         choose(CLIENT, offering(*types), ways(Believed("http-01"), Believed("dns-01")))
     assert "Upgrade pvefw" in caught.value.hint
+
+
+def test_where_nothing_is_offered_no_plugin_would_help():
+    with pytest.raises(AcmeProtocolError, match=r"a\.example: the authority offers no challenge"):
+        choose(CLIENT, offering(), ways(Believed("http-01")))

@@ -86,7 +86,7 @@ def test_after_deactivation_the_account_can_do_nothing(client):
     with pytest.raises(AcmeProblem) as caught:
         made.new_order([])
     assert caught.value.type == "unauthorized"
-    assert "pvefw acme account" in caught.value.hint
+    assert caught.value.status in (401, 403)
 
 
 @pytest.mark.parametrize("new", KEY_TYPES)
@@ -120,7 +120,6 @@ def test_an_account_that_is_not_there(client, pebble):
     with pytest.raises(AcmeProblem) as caught:
         made.account()
     assert caught.value.type == "accountDoesNotExist"
-    assert "register a new one" in caught.value.hint
 
 
 def test_external_account_binding(tmp_path):

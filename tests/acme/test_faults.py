@@ -15,6 +15,7 @@ from servers.faulty_acme import FaultyAcme, faulty_acme
 from servers.pebble import Pebble
 from servers.pebble import pebble as run_pebble
 
+from pvefw.acme.answers import Response
 from pvefw.acme.client import Client
 from pvefw.acme.transport import CONNECTIONS, Transport
 from pvefw.core.errors import (
@@ -130,7 +131,9 @@ JSON_ENDPOINTS = [
 JSON_ENDPOINTS += ["POST /authZ/", "POST /my-order/", "POST /finalize-order/"]
 
 
-@pytest.mark.parametrize("endpoint", JSON_ENDPOINTS)
+@pytest.mark.parametrize(
+    "endpoint", [endpoint for endpoint in JSON_ENDPOINTS if "sign-me-up" not in endpoint]
+)
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -316,7 +319,7 @@ def test_an_order_that_may_be_asked_for_at_once_is_not_hammered(proxy):
         b' "finalize": "https://127.0.0.1/f"}'
     )
     proxy.fail("POST /my-order/", faults.changed(body=body, Retry_After="0"))
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises((DeadlineExceeded, AcmeUnreachable)):
         order(proxy, seconds=1)
     assert len([request for request in proxy.requests if "my-order" in request]) < 40
 
@@ -388,3 +391,164 @@ def test_an_object_with_one_wrong_member(proxy, endpoint, spoilt, said):
     proxy.fail(endpoint, fault)
     with pytest.raises(AcmeError, match=said):
         order(proxy)
+
+
+def spoiling(**members):
+    """One or more members of an object are otherwise."""
+
+    def fault(_proxy, _handler, answer):
+        if answer.headers.get("Content-Type", "").startswith("application/problem"):
+            return answer
+        spoilt = json.loads(answer.body) | members
+        return faults.Answer(answer.status, answer.headers, json.dumps(spoilt).encode())
+
+    return fault
+
+
+def _challenges_at(url):
+    def fault(proxy, handler, answer):
+        offers = [offer | {"url": url} for offer in json.loads(answer.body)["challenges"]]
+        return spoiling(challenges=offers)(proxy, handler, answer)
+
+    return fault
+
+
+def _certificate_at(url):
+    def fault(proxy, handler, answer):
+        named = b'"certificate"' in answer.body
+        return spoiling(certificate=url)(proxy, handler, answer) if named else answer
+
+    return fault
+
+
+URLS = {
+    "certificate": ("POST /", _certificate_at),
+    "challenge": ("POST /authZ/", _challenges_at),
+    "newNonce": ("GET /dir", lambda url: spoiling(newNonce=url)),
+    "newAccount": ("GET /dir", lambda url: spoiling(newAccount=url)),
+    "newOrder": ("GET /dir", lambda url: spoiling(newOrder=url)),
+    "account": ("POST /sign-me-up", lambda url: faults.changed(Location=url)),
+    "order": ("POST /order-plz", lambda url: faults.changed(Location=url)),
+    "authorization": ("POST /order-plz", lambda url: spoiling(authorizations=[url])),
+    "finalize": ("POST /my-order/", lambda url: spoiling(finalize=url)),
+}
+"""Where a server says URLs."""
+
+
+@pytest.mark.parametrize("url", ["https://[x/y", "http://ca.example/y", "//["])
+@pytest.mark.parametrize("place", URLS)
+def test_a_url_of_the_servers_that_is_none_is_the_servers_fault(proxy, place, url):
+    """Nobody is sent to look at the directory URL, which is good."""
+    path, fault = URLS[place]
+    proxy.fail(path, fault(url))
+    broken = ordering(proxy)
+    with pytest.raises(AcmeProtocolError) as caught:
+        broken.run()
+    assert "directory URL" not in caught.value.hint
+    assert "operator" in caught.value.hint
+    [solver] = set(broken.solvers.values())
+    assert solver.cleaned == solver.presented
+
+
+def test_a_url_of_the_users_that_is_none_is_the_users_to_check():
+    transport = Transport(task=Patient())
+    with pytest.raises(AcmeProtocolError) as caught:
+        _ = Client(transport, "http://127.0.0.1:1/dir").directory
+    assert caught.value.hint == "Check the directory URL."
+    transport.close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("again", ["0", "Thu, 01 Jan 2015 00:00:00 GMT"])
+def test_who_says_at_once_again_and_again_is_asked_less_and_less(proxy, again, status):
+    proxy.fail("POST /order-plz", faults.busy(again, status=status), times=12)
+    patient = ordering(proxy, seconds=3600)
+    patient.run()
+    asked = patient.task.waited[:12]
+    assert sum(asked) > 200
+    assert sum("Waiting" in line for line in patient.task.lines) > 5
+
+
+def test_a_time_is_the_servers_time(proxy):
+    """Its clock is a day ahead, or ours behind: a minute is a minute."""
+    ahead = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+
+    def date(when):
+        return email.utils.format_datetime(when, usegmt=True)
+
+    later = date(ahead + dt.timedelta(seconds=60))
+    response = Response(503, {"Date": date(ahead), "Retry-After": later}, b"", "https://ca/")
+    assert response.retry_after == 60
+    unsaid = Response(503, {"Retry-After": later}, b"", "https://ca/")
+    assert unsaid.retry_after > 86400
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("POST /certZ/.*/alternate/", faults.problem("malformed", "gone", 404)),
+        ("POST /certZ/.*/alternate/", faults.changed(body=b"hello")),
+        ("POST /certZ/.*/alternate/", faults.changed(Content_Type="text/html")),
+        ("POST /certZ/.*/alternate/", faults.gone),
+        ("POST /certZ/", faults.changed(Link='<https://[x>;rel="alternate"')),
+        ("POST /certZ/", faults.changed(Link='<http://ca.example/>;rel="alternate"')),
+    ],
+)
+def test_a_wish_for_another_chain_costs_no_certificate(tmp_path, path, fault):
+    with (
+        run_pebble(tmp_path, always_valid=True, nonce_reject=0, alternate_roots=1) as server,
+        faulty_acme(server, tmp_path) as proxy,
+    ):
+        proxy.fail(path, fault)
+        wishing = ordering(proxy)
+        with wishing:
+            chain = wishing.finish(wishing.place(), "No Such Root")
+        assert chain.startswith(b"-----BEGIN CERTIFICATE-----")
+        [warning] = wishing.task.warnings
+        assert "No Such Root" in warning
+        assert "first one is used" in warning
+
+
+@pytest.mark.parametrize("before", [b"subject=CN = a\nissuer=CN = b\n", b"\xef\xbb\xbf", b"\r\n"])
+def test_words_before_a_chain_do_no_harm(proxy, before):
+    def fault(_proxy, _handler, answer):
+        return faults.Answer(answer.status, answer.headers, before + answer.body)
+
+    proxy.fail("POST /certZ/", fault)
+    assert b"-----BEGIN CERTIFICATE-----" in order(proxy)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said", "advice"),
+    [
+        (b"<html>no", "text/html", "HTTP status 403", "no answer of an ACME server"),
+        (b"", "text/plain", "HTTP status 403", "no answer of an ACME server"),
+        (b'{"detail": "Nein"}', "application/problem+json", "Nein", "authority's reason"),
+        (
+            b'{"detail": "No", "subproblems": [{}, {"type": 5}, [], {"identifier": "a"}]}',
+            "application/problem+json",
+            "No$",
+            "authority's reason",
+        ),
+        (
+            (
+                b'{"type": "urn:ietf:params:acme:error:userActionRequired", "detail": "New terms",'
+                b' "instance": "https://ca.example/agree?t=4"}'
+            ),
+            "application/problem+json",
+            "New terms",
+            "https://ca.example/agree",
+        ),
+    ],
+)
+def test_a_refusal_has_a_next_step(proxy, body, kind, said, advice):
+    proxy.fail("POST /order-plz", faults.changed(status=403, body=body, Content_Type=kind))
+    with pytest.raises(AcmeProblem, match=said) as caught:
+        order(proxy)
+    assert advice in caught.value.hint
+
+
+def test_an_account_that_was_made_is_known_whatever_else_is_said(proxy):
+    """Its URL counts; without it, nobody could ever use the account."""
+    proxy.fail("POST /sign-me-up", faults.changed(body=b"<html>", Content_Type="text/html"))
+    assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")

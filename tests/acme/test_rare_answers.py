@@ -226,3 +226,22 @@ def test_a_look_for_an_account_that_is_refused_is_no_missing_account():
     with pytest.raises(AcmeProblem) as caught:
         client.find()
     assert caught.value is problem
+
+
+@pytest.mark.parametrize("status", ["deactivated", "expired", "revoked"])
+def test_an_authorization_that_ends_while_its_order_is_pending_is_not_waited_for(status):
+    authority = Authority({"a.example": ["pending", status]})
+    authority.orders = [authority.placed()]
+    order, _ = flow(authority, OneAtATime())
+    with pytest.raises(AcmeError, match=rf"a\.example: its authorization is {status}"):
+        order.authorize(authority.placed())
+
+
+def test_an_order_that_stays_pending_with_all_names_validated_is_said_to():
+    authority = Authority({"a.example": ["pending", "valid"]})
+    authority.orders = [*[authority.placed()] * 20, authority.placed("ready")]
+    order, task = flow(authority, OneAtATime())
+    order.authorize(authority.placed())
+    said = [message for message in task.lines if message.startswith("Still pending: ")]
+    assert said
+    assert all("all names are validated" in message for message in said)

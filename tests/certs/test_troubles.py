@@ -30,7 +30,9 @@ from pvefw.certs.accounts import AuthorityTerms
 from pvefw.certs.progress import Progress, Wanted
 from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import (
+    AcmeError,
     AcmeProblem,
+    AcmeProtocolError,
     AcmeUnreachable,
     ConfigError,
     NotFound,
@@ -99,8 +101,17 @@ def test_another_account_that_is_damaged_does_not_hide_the_one_that_ordered(path
     [
         (problem("serverInternal", 500), True),
         (problem("rateLimited", 429), True),
-        (problem("unauthorized"), False),
+        (problem("unauthorized"), True),
+        (problem("accountDoesNotExist", 400), True),
+        (problem("userActionRequired"), True),
+        (problem("", 404), True),
+        (problem("serverInternal", 0), True),
+        (problem("unauthorized", 0), False),
+        (problem("caa"), False),
+        (problem("rejectedIdentifier", 400), False),
         (AcmeUnreachable("no answer"), True),
+        (AcmeProtocolError("answered text/html instead of JSON"), True),
+        (AcmeError("no trusted connection"), True),
     ],
 )
 def test_another_authority_is_asked_where_it_may_do_what_this_one_does_not(
