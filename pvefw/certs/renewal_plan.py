@@ -71,6 +71,8 @@ class Planned:
     """A partner has it: no order is placed, and no failure of one is a reason to wait."""
     revoked: bool = False
     """Nobody should use it any more."""
+    unusable: str = ""
+    """Why no service can use it, a clause."""
 
     @property
     def task_id(self) -> str:
@@ -89,7 +91,8 @@ class Planned:
         if self.info.not_after <= now:
             head += f"expired since {self.info.not_after:%Y-%m-%d %H:%M} UTC; "
         if self.decision is None:
-            return f"{head}not renewed: {self.note}{doubt}"
+            unusable = f"; {self.unusable}" if self.unusable else ""
+            return f"{head}not renewed: {self.note}{unusable}{doubt}"
         if self.held_back(now):
             until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
             now_ = (
@@ -123,6 +126,7 @@ class Planned:
             *(["its renewal fails"] if self.record.failures and not self.is_early(now) else []),
             *([self.doubt] if self.doubt else []),
             *self.differences,
+            *([self.unusable] if self.unusable else []),
             *(["revoked"] if self.revoked else []),
             *(f"pinned by {pin}" for pin in self.pinned_by),
         ]
@@ -332,6 +336,7 @@ def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> 
         "" if decision else note,
         "certnode",
         lambda task: node_certificate.refresh(paths, task, now),
+        unusable=install.unusable(paths, install.node_pair(paths)),
     )
 
 
@@ -352,6 +357,7 @@ def plan_one(
     record = _tried(certificate, renewal_rule.record_of(node.paths, info))
     revoked = Revoked.load(node.paths).find_pem(info.pem)
     revocation_note = revocation.sentence(revoked) if revoked else ""
+    unusable = install.unusable(node.paths, certificate.pair)
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
     if why_not:
         note = f"{why_not}; {revocation_note}" if revocation_note else why_not
@@ -365,12 +371,13 @@ def plan_one(
             lambda _task: None,
             certificate=certificate,
             revoked=bool(revocation_note),
+            unusable=unusable,
         )
     wrong = comparison.differences(certificate, info, record)
     shared = sharing.newer(certificate, sharing.partners(certificate), info, now)
     note = ""
-    if shared or revocation_note or wrong:
-        decision = Decision(now, _better(shared, revocation_note, wrong))
+    if shared or revocation_note or wrong or unusable:
+        decision = Decision(now, _better(shared, revocation_note, wrong, unusable))
     else:
         record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
@@ -389,6 +396,7 @@ def plan_one(
         wrong,
         copied=shared is not None,
         revoked=bool(revocation_note),
+        unusable=unusable,
     )
 
 
@@ -400,15 +408,16 @@ def _tried(certificate: Certificate, record: Record) -> Record:
     return replace(record, next_try=None) if changed else record
 
 
-def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str]) -> str:
+def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str], unusable: str) -> str:
     """Why another certificate is needed at once.
 
     :param shared: what a partner has.
     :param revoked: what is known of a revocation; empty for none.
     :param wrong: what is wanted otherwise than it is.
+    :param unusable: why no service can use the one that is there; empty where one can.
     """
     if shared is None:
-        return revoked or f"the configuration has changed: {'; '.join(wrong)}"
+        return revoked or unusable or f"the configuration has changed: {'; '.join(wrong)}"
     if revoked:
         return f"{revoked}, and {shared.owner} has another one to share"
     return f"{shared.owner} has a newer one to share"
