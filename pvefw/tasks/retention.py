@@ -5,6 +5,7 @@ time finishes it. A task that runs is in no list of ended ones, and not touched.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,9 +70,19 @@ def is_due(node: Node, now: datetime) -> bool:
         return True
     since = abs(now.timestamp() - last)
     if since >= _DOUBTFUL:
-        files.replace(paths.task_retention, b"")
+        _note(paths, now)
         return False
     return since >= _DAY
+
+
+def _note(paths: Paths, now: datetime) -> None:
+    """Note when it was done last; by the clock that is asked next time, whatever the file's server has.
+
+    :raises StoreError: it cannot be noted.
+    """
+    files.replace(paths.task_retention, b"")
+    with contextlib.suppress(OSError):  # somebody has removed it: it is due then
+        os.utime(paths.task_retention, (now.timestamp(), now.timestamp()))
 
 
 def start_if_due(node: Node, type_: str, say: Callable[[str], None]) -> None:
@@ -98,7 +109,7 @@ def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
     upids = set() if kept.everything else _to_go(paths, kept, now)
     if dry_run:
         return len(upids)
-    files.replace(paths.task_retention, b"")
+    _note(paths, now)
     with registry.locked(paths):
         _finish(paths)
         upids -= {str(entry.upid).encode() for entry in registry.active(paths) if entry.end is None}

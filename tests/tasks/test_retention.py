@@ -212,6 +212,16 @@ def test_the_first_task_of_a_day_that_ends_starts_it(paths, started):
     assert len(started) == 3
 
 
+def test_the_day_is_one_of_our_clock(paths):
+    """The log may be on a server whose clock is another."""
+    at = datetime.now(UTC) + timedelta(days=3)
+    keep(paths, count=5)
+    retention.prune(paths, at)
+    node = Node.open(paths)
+    assert not retention.is_due(node, at + timedelta(hours=23))
+    assert retention.is_due(node, at + timedelta(hours=25))
+
+
 @pytest.mark.parametrize("years", [-50, 50])
 def test_a_clock_that_leaps_does_not_cost_the_history(paths, started, years):
     keep(paths, days=30)

@@ -5,16 +5,12 @@ The service's front uses this, too, which loads as little as it can.
 
 
 def of(document: object) -> dict[str, list[str]]:
-    """The pieces of each parameter: one, or those of a list.
-
-    A list of nothing is an empty text: it must not look as if it were not given, and so mean all.
+    """The pieces of each parameter: one, or those of a list, which may have none.
 
     :raises ValueError: the document is no such object.
     """
     members = document.items() if isinstance(document, dict) else [("", None)]
-    pieces = {
-        key: (value or [""]) if isinstance(value, list) else [value] for key, value in members
-    }
+    pieces = {key: value if isinstance(value, list) else [value] for key, value in members}
     if not all(isinstance(piece, str | int) for several in pieces.values() for piece in several):
         raise ValueError("not an object of texts, numbers and lists of them")
     return {key: [*map(_text, several)] for key, several in pieces.items()}

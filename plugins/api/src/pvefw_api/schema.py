@@ -51,13 +51,18 @@ def find(properties: Properties, key: str) -> Schema | None:
 def joined(properties: Properties, given: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Parameters as one text each: a list may be given in several pieces, as Proxmox VE takes it.
 
+    A list of nothing is an empty text: it must not look as if it were not given, and so mean all.
+
     :param given: the pieces of each.
     :raises ApiError: one that is no list is given twice: whoever looks at it next may take the other.
     """
-    several = [key for key, pieces in given.items() if len(pieces) != 1]
-    twice = [key for key in several if not _is_list(find(properties, key) or {})]
-    if twice:
-        raise bad_parameters(dict.fromkeys(twice, "it is given twice"))
+    wrong = {
+        key: "it is given twice" if pieces else "it is not a list"
+        for key, pieces in given.items()
+        if len(pieces) != 1 and not _is_list(find(properties, key) or {})
+    }
+    if wrong:
+        raise bad_parameters(wrong)
     return {key: ",".join(pieces) for key, pieces in given.items()}
 
 

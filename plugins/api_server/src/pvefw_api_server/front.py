@@ -169,10 +169,10 @@ def _ticket(request: Request) -> str:
 async def _parameters(request: Request) -> dict[str, list[str]]:
     """The parameters of a request: those of its query, and of a body that is a form or a JSON object.
 
-    :returns: the values of each, in their order; whoever knows what it is for refuses a second one.
+    :returns: the values of each; whoever knows what it is for refuses a second one.
     :raises ValueError: they cannot be read.
     """
-    pairs = parse_qsl(request.scope["query_string"].decode("ascii", "replace"), True)
+    query = parse_qsl(request.scope["query_string"].decode("ascii", "replace"), True)
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -180,11 +180,11 @@ async def _parameters(request: Request) -> dict[str, list[str]]:
             raise ValueError("the request is too large")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind == "application/json":
-        pairs += _members(json.loads(body, object_pairs_hook=_once))
-    elif body:
-        pairs += parse_qsl(body.decode(), True, max_num_fields=1000)
-    parameters: dict[str, list[str]] = {}
-    for key, value in pairs:
+        parameters = _members(json.loads(body, object_pairs_hook=_once))
+    else:
+        parameters = {}
+        query += parse_qsl(body.decode(), True, max_num_fields=1000)
+    for key, value in query:
         parameters.setdefault(key, []).append(value)
     return parameters
 
@@ -200,7 +200,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _members(document: Any) -> list[tuple[str, str]]:
+def _members(document: Any) -> dict[str, list[str]]:
     """The members of an object, as a form would have them."""
     try:
         given = pieces.of(document)
@@ -208,7 +208,7 @@ def _members(document: Any) -> list[tuple[str, str]]:
         raise ValueError(f"the body is {error}") from error
     if not wire.is_text(document):
         raise ValueError("the body is no text")
-    return [(key, piece) for key, several in given.items() for piece in several]
+    return given
 
 
 def _refused(status: int, message: str) -> Response:

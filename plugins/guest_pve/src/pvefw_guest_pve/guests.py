@@ -439,7 +439,7 @@ class Pve:
 
 
 def _how_to_unlock(guest: Guest, message: str) -> str:
-    """What may help where a task that was killed has left its lock: it stays until somebody removes it."""
+    """What helps where a task that was killed has left its lock: it stays until somebody removes it."""
     if _KEPT_LOCK.search(message) is None:
         return ""
     program = "pct" if guest.kind == "container" else "qm"
