@@ -4,6 +4,8 @@ import json
 
 import certificates
 
+from pvefw.store import files
+
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 """Of its task, which failed."""
 _ACCOUNT = {
@@ -17,9 +19,9 @@ _ACCOUNT = {
 
 def fill(paths):
     """Write its files."""
-    pem, _ = certificates.self_signed()
-    paths.node_dir().mkdir(parents=True, exist_ok=True)
-    paths.proxy_certificate.write_bytes(pem)
+    pem, key = certificates.self_signed()
+    files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)
     paths.node_config().write_text("#note\nacmedomain0: pve1.example\n")
     paths.acme_dir.mkdir(parents=True)
     (paths.acme_dir / "default").write_text(json.dumps(_ACCOUNT))

@@ -1,6 +1,8 @@
-"""Private keys and credentials that others than their owner's group can read, as ssh(1) minds them."""
+"""Private keys and credentials that others than root and their group can use, as ssh(1) minds them."""
 
 import contextlib
+import os
+import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,23 +17,48 @@ from pvefw.store.plugin_sections import KINDS
 _REFERENCE = "file:"
 
 
+def _trusted() -> tuple[int, ...]:
+    return (0, os.geteuid())
+
+
 def of_node(node: Node) -> list[str]:
-    """The files of a node that everybody can read or write and nobody should, a sentence for each.
+    """The files of a node that others can read or write and should not, a sentence for each.
 
     :raises StoreError: the accounts cannot be listed.
     """
-    return [
-        f"{path}: everybody can use it (mode {mode:04o}); replace what is in it, and: chmod o= {path}"
-        for path, mode in ((path, _mode(path)) for path in _private(node))
-        if mode & stat.S_IRWXO
-    ]
+    return [sentence for path in dict.fromkeys(_private(node)) if (sentence := _exposed(path))]
+
+
+def _exposed(path: Path) -> str:
+    """Who can use a file and should not; empty for nobody, and where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & stat.S_IRWXO:
+        who, command = f"everybody can use it (mode {mode:04o})", "chmod o="
+    elif found.st_uid not in _trusted():  # restored by a user, or from a host of other users
+        who, command = f"it belongs to user {_user(found.st_uid)}", "chown root"
+    else:
+        return ""
+    return f"{path}: {who}; replace what is in it, and: {command} {path}"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _private(node: Node) -> Iterator[Path]:
     paths = node.paths
     yield from (account_store.path(paths, name) for name in account_store.names(paths))
     yield from (paths.plugins_cfg, paths.own_plugins_cfg, paths.authority_key, paths.node_key)
-    yield from (certificate.files.key for certificate in Certificate.all_of(node))
+    yield from (paths.api_key, paths.api_users)
+    for certificate in Certificate.all_of(node):
+        yield from (certificate.files.key, certificate.files.order)
     yield from _referred_to(node)
 
 
@@ -46,11 +73,3 @@ def _referred_to(node: Node) -> Iterator[Path]:
         yield from (
             Path(text[len(_REFERENCE) :]) for text in sorted(texts) if text.startswith(_REFERENCE)
         )
-
-
-def _mode(path: Path) -> int:
-    """Its permission bits; none where it is not there, or cannot be looked at."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return 0

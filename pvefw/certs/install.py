@@ -16,7 +16,7 @@ from pathlib import Path
 from pvefw.certs import chain, keys, pins
 from pvefw.certs.certificate import Certificate, Pair
 from pvefw.core import causes
-from pvefw.core.errors import CertificateError
+from pvefw.core.errors import CertificateError, StoreError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
 from pvefw.store.paths import STAGED, Paths
@@ -124,6 +124,41 @@ def recover(paths: Paths) -> None:
     """
     with locks.certificate_lock(paths):
         _finish(paths)
+
+
+def unusable(paths: Paths, pair: Pair) -> str:
+    """Why no service can use the certificate that is in place, a clause; empty where one can.
+
+    Backups, copies and hands bring one file of a pair without the other. While an installation is under
+    way, and where the key cannot be read, nobody can say.
+    """
+    try:
+        before = _contents(pair)
+        why = _mismatch(pair, *before)
+        if why and not files.exists(paths.install_intent) and _contents(pair) == before:
+            return why
+    except StoreError:
+        pass
+    return ""
+
+
+def _contents(pair: Pair) -> tuple[bytes | None, bytes | None]:
+    return files.read_if_exists(pair.certificate), files.read_if_exists(pair.key)
+
+
+def _mismatch(pair: Pair, certificate: bytes | None, key: bytes | None) -> str:
+    if certificate is None:
+        return ""
+    if key is None:
+        return f"its private key {pair.key} is missing"
+    try:
+        private = keys.from_pem(key, str(pair.key))
+        leaf = chain.parse(certificate, str(pair.certificate))[0]
+    except CertificateError as error:
+        return f"no service can use it: {error.message}"
+    if private.public_key() != leaf.public_key():
+        return f"its private key {pair.key} is that of another certificate"
+    return ""
 
 
 def _record(paths: Paths, halves: Sequence[_Half]) -> None:

@@ -102,6 +102,8 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
     leaf = chain.parse(pem, str(paths.node_certificate))[0]
     if not authority.signed_by(leaf, ca):
         return None
+    if unusable := install.unusable(paths, install.node_pair(paths)):
+        return Decision(now, unusable)
     early = authority.not_yet_valid(leaf, now)
     if early and not authority.not_yet_valid(ca.certificate, now):
         return Decision(now, early)  # it was made while the clock was ahead

@@ -42,6 +42,8 @@ class Planned:
     """A partner has it: no order is placed, and no failure of one is a reason to wait."""
     revoked: bool = False
     """Nobody should use it any more."""
+    unusable: str = ""
+    """Why no service can use it, a clause."""
 
     @property
     def task_id(self) -> str:
@@ -60,7 +62,8 @@ class Planned:
         if self.info.not_after <= now:
             head += f"expired since {self.info.not_after:%Y-%m-%d %H:%M} UTC; "
         if self.decision is None:
-            return f"{head}not renewed: {self.note}{doubt}"
+            unusable = f"; {self.unusable}" if self.unusable else ""
+            return f"{head}not renewed: {self.note}{unusable}{doubt}"
         if self.held_back(now):
             until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
             now_ = (
@@ -94,6 +97,7 @@ class Planned:
             *(["its renewal fails"] if self.record.failures and not self.is_early(now) else []),
             *([self.doubt] if self.doubt else []),
             *self.differences,
+            *([self.unusable] if self.unusable else []),
             *(["revoked"] if self.revoked else []),
             *(f"pinned by {pin}" for pin in self.pinned_by),
         ]

@@ -202,6 +202,7 @@ def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> 
         "" if decision else note,
         "certnode",
         lambda task: node_certificate.refresh(paths, task, now),
+        unusable=install.unusable(paths, install.node_pair(paths)),
     )
 
 
@@ -222,17 +223,25 @@ def plan_one(
     record = _tried(certificate, renewal_rule.record_of(node.paths, info))
     known = Revoked.load(node.paths).find_pem(info.pem)
     revoked = revocation.sentence(known) if known else ""
+    unusable = install.unusable(node.paths, certificate.pair)
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
     if why_not:
         note = f"{why_not}; {revoked}" if revoked else why_not
         return Planned(
-            path, info, record, None, note, certificate=certificate, revoked=bool(revoked)
+            path,
+            info,
+            record,
+            None,
+            note,
+            certificate=certificate,
+            revoked=bool(revoked),
+            unusable=unusable,
         )
     wrong = comparison.differences(certificate, info, record)
     shared = sharing.newer(certificate, sharing.partners(certificate), info, now)
     note = ""
-    if shared or revoked or wrong:
-        decision = Decision(now, _better(shared, revoked, wrong))
+    if shared or revoked or wrong or unusable:
+        decision = Decision(now, _better(shared, revoked, wrong, unusable))
     else:
         record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
@@ -251,6 +260,7 @@ def plan_one(
         wrong,
         copied=shared is not None,
         revoked=bool(revoked),
+        unusable=unusable,
     )
 
 
@@ -262,15 +272,16 @@ def _tried(certificate: Certificate, record: Record) -> Record:
     return replace(record, next_try=None) if changed else record
 
 
-def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str]) -> str:
+def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str], unusable: str) -> str:
     """Why another certificate is needed at once.
 
     :param shared: what a partner has.
     :param revoked: what is known of a revocation; empty for none.
     :param wrong: what is wanted otherwise than it is.
+    :param unusable: why no service can use the one that is there; empty where one can.
     """
     if shared is None:
-        return revoked or f"the configuration has changed: {'; '.join(wrong)}"
+        return revoked or unusable or f"the configuration has changed: {'; '.join(wrong)}"
     if revoked:
         return f"{revoked}, and {shared.owner} has another one to share"
     return f"{shared.owner} has a newer one to share"

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,14 +95,18 @@ def _apply(app: App, file: str, *, check: bool, diff: bool, prune: bool) -> int:
     context = _context(app, boot_context.Silent())
     with _unlike_a_difference():
         wanted = document.read(_data(file), "standard input" if file == "-" else file)
-        differences = changes.compare(context, wanted, prune=prune, here=_is_here(app))
+
+        def compare() -> "Sequence[Change]":
+            return changes.compare(context, wanted, prune=prune, here=_is_here(app))
+
+        differences = compare()
         applying.rehearse(context, differences)
     outcome, lines = applying.Outcome(differences), list(_listed(differences, diff=diff))
     if check or not differences:
         for line in lines if app.output_format == "text" else ():
             say(line)
         return _end(app, outcome, check=check)
-    _carry_out(app, outcome, lines)
+    _carry_out(app, outcome, lines, compare)
     return 0
 
 
@@ -132,12 +136,24 @@ def _listed(differences: "Sequence[Change]", *, diff: bool) -> Iterator[str]:
         yield from changes.differences(change) if diff else changes.listed(change)
 
 
-def _carry_out(app: App, outcome: "Outcome", lines: Sequence[str]) -> None:
+def _carry_out(
+    app: App, outcome: "Outcome", lines: Sequence[str], again: "Callable[[], Sequence[Change]]"
+) -> None:
+    """Make the changes, unless others were made meanwhile.
+
+    :param again: compares once more.
+    """
     from pvefw.wanted import apply as applying
 
     def work(task: "Task") -> None:
         try:
-            applying.carry_out(_context(app, task), outcome, lines)
+            with applying.alone(app.paths):
+                if again() != outcome.changes:
+                    raise PvefwError(
+                        f"apply: node {app.paths.node} has changed since the changes were listed",
+                        hint="Nothing was changed. Run it again.",
+                    )
+                applying.carry_out(_context(app, task), outcome, lines)
         finally:
             _end(app, outcome, check=False)
 

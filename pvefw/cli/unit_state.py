@@ -8,6 +8,8 @@ from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
+_PROGRAM = "<pvefw>"
+"""In place of the command line that runs pvefw: what was written names the one of its day."""
 _RUNS = re.compile(r"^Exec(?:Start|Stop)=[-@:+!]*(\S+)", re.MULTILINE)
 _COMMANDS = re.compile(r"^(?:\S+ ){5}root (\S+)|^@reboot root (\S+)", re.MULTILINE)
 
@@ -39,10 +41,40 @@ def troubles(paths: Paths) -> list[str]:
 
     unit_files = installed(paths)
     lines = [line for name, text in unit_files.items() for line in _unit(paths, name, text)]
+    lines += _of_another_release(paths)
     cron = files.read_if_exists(paths.below(timer.CRON)) or b""
     commands = [quoted or two for quoted, two in _COMMANDS.findall(cron.decode(errors="replace"))]
     gone = [command for command in commands if not Path(command).exists()]
     return [*lines, *_programs(paths, timer.CRON, gone)]
+
+
+def _of_another_release(paths: Paths) -> Iterator[str]:
+    """What an earlier release wrote here: an upgrade replaces a package's own files only."""
+    from pvefw.boot import hooks
+    from pvefw.certs import timer
+    from pvefw.guests import units as guest_units
+
+    written = (
+        ("renew install-timer", timer.texts(_PROGRAM), units.DIRECTORY),
+        ("boot install-hooks", hooks.texts(_PROGRAM), units.DIRECTORY),
+        ("boot install-hooks", hooks.scripts(_PROGRAM), ""),
+        ("install-units", guest_units.texts(_PROGRAM), units.DIRECTORY),
+    )
+    for command, texts, place in written:
+        for name, text in texts.items():
+            path = paths.below(f"{place}/{name}".lstrip("/"))
+            if path.is_symlink() or not path.is_file():
+                continue
+            there = (files.read_if_exists(path) or b"").decode(errors="replace")
+            if not _form(text).fullmatch(there):
+                yield (
+                    f"{path} is not what this release writes: it is an earlier one's, or was edited; "
+                    f"write it again: pvefw {command}"
+                )
+
+
+def _form(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text).replace(re.escape(_PROGRAM), r"\S[^\n]*?"))
 
 
 def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw.core.errors import ConfigError
+from pvefw.core.errors import ConfigError, UsageError
 from pvefw.store.plugin_sections import KINDS, STANDALONE, Kind
 from pvefw.store.section_config import Section
 
@@ -163,8 +163,18 @@ def _fits_a_line(key: str, value: str) -> bool:
 
 
 def encode_data(values: Mapping[str, str]) -> str:
-    """Settings as they stand in ``data``: base64url of ``KEY=VALUE`` lines, without padding."""
+    """Settings as they stand in ``data``: base64url of ``KEY=VALUE`` lines, without padding.
+
+    :raises UsageError: a value is more than one line: the others would be settings, too.
+    """
     import base64
+
+    for key, value in values.items():
+        if len(f"{value}.".splitlines()) > 1:
+            raise UsageError(
+                f"{key}: the value is more than one line",
+                hint=f"Put it into a file that only root can read, and write: {key}=file:PATH",
+            )
 
     text = "".join(f"{key}={value}\n" for key, value in values.items())
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,7 +43,33 @@ def local_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[No
     if rehearsal.is_dry():  # it writes nothing, and leaves no traces
         yield
         return
-    with _flocked(_below(paths.local_locks, f"{name}.lock"), name, timeout) as descriptor:
+    with (
+        _flocked(_below(paths.local_locks, f"{name}.lock"), name, timeout) as descriptor,
+        _former_lock(paths, name, timeout),
+    ):
+        _note_holder(descriptor)
+        yield
+
+
+@contextlib.contextmanager
+def _former_lock(paths: Paths, name: str, timeout: float) -> Iterator[None]:
+    """The same lock where a process of release 1.0 has it, which was started before an upgrade.
+
+    The directory is gone after a boot. In a place that is open to everybody, only one of root's counts.
+
+    :raises Locked: another process holds it.
+    """
+    try:
+        found = paths.former_locks.lstat()
+    except OSError:
+        yield
+        return
+    ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+    if not stat.S_ISDIR(found.st_mode) or not ours:
+        yield
+        return
+    path = _below(paths.former_locks, f"{name}.lock")
+    with shared_file_lock(path, name, timeout=timeout) as descriptor:
         _note_holder(descriptor)
         yield
 

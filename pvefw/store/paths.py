@@ -388,6 +388,11 @@ class Paths:
         return self.below("run/pvefw/locks")
 
     @property
+    def former_locks(self) -> Path:
+        """Where release 1.0 has them: its tasks go on while a package is upgraded."""
+        return self.below("run/lock/pvefw")
+
+    @property
     def pve_certificate_lock(self) -> Path:
         """What Proxmox VE locks on this host to change certificate files, with flock(2)."""
         return self.below("run/lock/pve-certs.lock")

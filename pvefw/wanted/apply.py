@@ -1,13 +1,18 @@
 """Makes a node what a document says: first as a rehearsal, then for good."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvefw.core.errors import PvefwError
-from pvefw.store import rehearsal
+from pvefw.store import locks, rehearsal
+from pvefw.store.paths import Paths
 from pvefw.wanted.accounts import Accounts
 from pvefw.wanted.kind import Change, Context
+
+_PATIENCE = 120.0
+"""Seconds. Another document may register accounts and refresh ESPs."""
 
 
 @dataclass
@@ -30,6 +35,14 @@ class Outcome:
             }
             for change in self.changes
         ]
+
+
+def alone(paths: Paths) -> contextlib.AbstractContextManager[None]:
+    """Let no other document be applied to a node on this host meanwhile.
+
+    :raises Locked: one is.
+    """
+    return locks.local_lock(paths, f"apply-{paths.node}", timeout=_PATIENCE)
 
 
 def rehearse(context: Context, changes: Sequence[Change]) -> None:

@@ -87,7 +87,7 @@ def _of_kind(
     named: dict[str, Fields] = {}
     for given, fields in wanted.items():
         where = document.where(f"{kind.key}.{given}" if given else kind.key)
-        name = kind.name(context, given)
+        name = _named(context, kind, given, where)
         named[name] = fields
         old = there.get(name)
         if (
@@ -108,6 +108,14 @@ def _of_kind(
                 yield Change(kind, name, fields, None, document.file)
 
 
+def _named(context: Context, kind: Kind, given: str, where: str) -> str:
+    try:
+        return kind.name(context, given)
+    except PvefwError as error:
+        error.message = f"{where}: {kind.key}.{given}: {error.message}"
+        raise
+
+
 def _merged(kind: Kind, old: Fields | None, wanted: Fields, *, prune: bool) -> Fields:
     """The fields of a thing as they are wanted, without those that have their default."""
     there = dict(old or {})
@@ -124,7 +132,7 @@ def _merged(kind: Kind, old: Fields | None, wanted: Fields, *, prune: bool) -> F
 
 
 def _says_something(value: object) -> bool:
-    return value is not None and value is not False and value not in ([], {})
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def is_for(fields: Fields, node: str) -> bool:

@@ -93,9 +93,10 @@ def _composed(data: bytes, file: str) -> Any:
         where = f"{file}:{mark.line + 1}" if mark else file
         hint = "Indent YAML with spaces, not tabs." if "'\\t'" in str(error.problem) else ""
         raise ConfigError(f"{where}: this is not YAML: {_problem(error)}", hint=hint) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or "it is nested too deeply"
-        raise ConfigError(f"{file}: this is not YAML: {reason}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: the document is nested too deeply") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: this is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _problem(error: Any) -> str:

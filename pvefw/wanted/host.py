@@ -9,7 +9,7 @@ from pvefw.boot import choice, cmdline, esps, hooks, records, refresh, registry,
 from pvefw.boot.context import Context as BootContext
 from pvefw.boot.loaders import Loaders
 from pvefw.certs import timer
-from pvefw.core.errors import PvefwError
+from pvefw.core.errors import NotFound, PvefwError
 from pvefw.guests import backends, readiness
 from pvefw.guests import units as guest_units
 from pvefw.guests.backends import Backends
@@ -106,8 +106,20 @@ class Esps(Kind):
 
     def name(self, context: Context, given: str) -> str:
         if not given.startswith("/"):
-            return given.upper()
+            return self._on_a_disk(context, given.upper())
         return context.machine().devices().find(Path(given)).uuid
+
+    def _on_a_disk(self, context: Context, uuid: str) -> str:
+        """The volume id of an ESP that is managed, or can be.
+
+        :raises NotFound: no disk has it.
+        """
+        managed = uuid in self.current(context)
+        if not managed and not esps.resolve(uuid, context.machine().devices()).device:
+            raise NotFound(
+                f"no disk of this host has the file system {uuid}", hint="See: lsblk --fs"
+            )
+        return uuid
 
     def current(self, context: Context) -> dict[str, Fields]:
         fields_of: dict[str, Fields] = {}

@@ -49,7 +49,11 @@ class Instances(Kind):
                 **fields,
                 "validation-delay": delay,
             }
-        each = Record(f"{self.kind.subject[:1].upper()}{self.kind.subject[1:]}.", fields)
+        each = Record(
+            f"{self.kind.subject[:1].upper()}{self.kind.subject[1:]}.",
+            fields,
+            without_default=self.lasting,
+        )
         named = partial(check_id, what=f"the id of a {self.kind.noun}")
         self.shape = Table(help_, each, None if self.kind.named_like_plugin else named)
 

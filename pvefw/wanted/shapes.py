@@ -16,6 +16,11 @@ from pvefw.core.errors import ConfigError, PvefwError
 Schema = dict[str, Any]
 _NULL = "tag:yaml.org,2002:null"
 _BOOL = "tag:yaml.org,2002:bool"
+_PLAIN = frozenset(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
+"""What YAML takes plain scalars for; every other tag asks for a program that understands it."""
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -71,6 +76,9 @@ def _scalar(node: Any, place: Place, what: str) -> str:
     """The text of a scalar, as it is in the document."""
     if node.id != "scalar" or node.tag == _NULL:
         raise place.wrong(node, f"{what} is expected here")
+    if node.tag not in _PLAIN:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise place.wrong(node, f"the tag {tag} is not known", "Write the value itself.")
     text: str = node.value
     return text
 
@@ -218,12 +226,17 @@ class Record:
     numbered: Mapping[str, Callable[[str], Shape | None]] = field(default_factory=dict)
     """Fields that there are many of: a pattern of their names, and the shape of one."""
     may_be_null: bool = True
+    without_default: frozenset[str] = frozenset()
+    """Fields that cannot be null."""
 
     @property
     def schema(self) -> Schema:
         schema: Schema = {
             "type": "object",
-            "properties": {key: self._or_null(shape.schema) for key, shape in self.fields.items()},
+            "properties": {
+                key: shape.schema if key in self.without_default else self._or_null(shape.schema)
+                for key, shape in self.fields.items()
+            },
             "additionalProperties": False,
             "description": self.help,
         }
@@ -252,6 +265,8 @@ class Record:
             is_null = value.id == "scalar" and value.tag == _NULL and self.may_be_null
             with place.going_on():
                 shape = self._shape(key, place)
+                if is_null and key.value in self.without_default:
+                    raise place.wrong(value, f"{key.value} has no default, so it cannot be null")
                 fields[key.value] = None if is_null else shape.read(value, place.below(key))
         return fields
 

@@ -9,12 +9,21 @@ import pytest
 from certificates import NOW, Calendar, Log, own, self_signed
 
 from pvefw.acme.jws import AccountKey
-from pvefw.certs import chain, install, issue, renew, renewal_plan, renewal_rule, sharing
+from pvefw.certs import (
+    chain,
+    install,
+    issue,
+    node_certificate,
+    renew,
+    renewal_plan,
+    renewal_rule,
+    sharing,
+)
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_rule import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable, Locked, NoQuorum
 from pvefw.core.model import Urgency
-from pvefw.store import accounts, certificate_sections, node_settings
+from pvefw.store import accounts, certificate_sections, files, node_settings
 from pvefw.store.node import Node
 from pvefw.tasks import events
 
@@ -416,3 +425,64 @@ def test_two_certificates_of_one_host_for_two_years(paths, monkeypatch):
             )
     count = {name: len([order for order in orders if order[0] == name]) for name in ("web", "mail")}
     assert 12 <= count["mail"] <= count["web"] <= 15
+
+
+def _no_key(pair):
+    pair.key.unlink()
+
+
+def _another_key(pair):
+    pair.key.write_bytes(self_signed()[1])
+
+
+def _damaged_key(pair):
+    pair.key.write_bytes(bytes(100))
+
+
+def _a_certificate_of_before(pair):
+    pair.certificate.write_bytes(self_signed()[0])
+
+
+HALVES = [_no_key, _another_key, _damaged_key, _a_certificate_of_before]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_a_certificate_that_no_service_can_use_is_due(run, half):
+    """A backup brings one half of a pair, or that of another day; the dates are good for months."""
+    half(own(run.paths).pair)
+    [entry] = renewal_plan.overview(Node.open(run.paths), run.clock.now())
+    assert "key" in entry["issue"]
+    run()
+    assert len(run.orders) == 1
+    assert any(": due: " in line and str(run.paths.proxy_key) in line for line in run.lines)
+    run()
+    assert len(run.orders) == 1
+
+
+@pytest.mark.parametrize("half", HALVES[:3])
+def test_one_that_was_set_by_hand_is_not_replaced_then_but_reported(run, half):
+    found = own(run.paths).installed()
+    renewal_rule.keep(run.paths, found, Record(custom=True))
+    half(own(run.paths).pair)
+    [entry] = renewal_plan.overview(Node.open(run.paths), run.clock.now())
+    assert "key" in entry["issue"] and str(run.paths.proxy_key) in entry["line"]
+    run()
+    assert run.orders == []
+
+
+def test_while_a_pair_is_replaced_nobody_takes_it_for_a_broken_one(run):
+    pair = own(run.paths).pair
+    pair.key.unlink()
+    files.replace(run.paths.install_intent, b"[]")
+    assert install.unusable(run.paths, pair) == ""
+    run.paths.install_intent.unlink()
+    assert "is missing" in install.unusable(run.paths, pair)
+
+
+def test_the_nodes_own_certificate_is_made_again_where_its_key_is_lost(paths):
+    node_certificate.ensure(paths, Log(), NOW)
+    assert node_certificate.decide(paths, NOW).due > NOW
+    paths.node_key.unlink()
+    assert "is missing" in node_certificate.decide(paths, NOW).reason
+    node_certificate.refresh(paths, Log(), NOW)
+    assert node_certificate.decide(paths, NOW).due > NOW

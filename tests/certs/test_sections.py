@@ -19,6 +19,7 @@ from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_rule import Record
 from pvefw.cli.run import run
 from pvefw.core.errors import NotFound
+from pvefw.store import files
 from pvefw.store.node import Node
 
 
@@ -301,6 +302,22 @@ def test_keys_that_everybody_can_read_are_reported(paths, pvefw, web):
         path.chmod(0o600)
     account.chmod(0o604)
     assert f"chmod o= {account}" in pvefw("status")[1].replace("\n", "")
+
+
+def test_private_files_of_another_user_are_reported(paths, monkeypatch):
+    """After a restore by a user who is not root, or from a host that gave the numbers to others."""
+    private = (paths.authority_key, paths.api_key, paths.proxy_key, paths.open_order)
+    for path in private:
+        files.replace(path, b"key", private=True)
+    assert exposure.of_node(Node.open(paths)) == []
+    owner = paths.proxy_key.stat().st_uid
+    monkeypatch.setattr(exposure, "_trusted", lambda: (owner + 1,))
+    said = exposure.of_node(Node.open(paths))
+    assert [sentence.partition(": ")[0] for sentence in said] == [str(path) for path in private]
+    assert all(
+        sentence.endswith(f"chown root {path}")
+        for sentence, path in zip(said, private, strict=True)
+    )
 
 
 def test_credentials_that_settings_refer_to_are_private(paths, tmp_path, pvefw):

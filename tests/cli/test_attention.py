@@ -43,8 +43,9 @@ def heard(monkeypatch):
 
 
 def install(paths, days=90):
-    pem, _ = certificates.self_signed(days=days)
+    pem, key = certificates.self_signed(days=days)
     files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)
     files.replace(paths.node_config(), b"acmedomain0: pve1.example\n")
 
 

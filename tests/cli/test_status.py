@@ -9,13 +9,15 @@ import certificates
 import pytest
 
 from pvefw import instances
+from pvefw.boot import hooks
 from pvefw.certs import renewal_rule
 from pvefw.certs import timer as timers
 from pvefw.cli import status, status_parts
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
+from pvefw.guests import units as guest_units
 from pvefw.host import programs
-from pvefw.store import units
+from pvefw.store import files, units
 from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
@@ -78,9 +80,9 @@ def test_a_node_without_anything_is_well(pvefw, parts):
 
 
 def install(paths, age=0):
-    pem, _ = certificates.self_signed(begin=-age, days=90)
-    paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
-    paths.proxy_certificate.write_bytes(pem)
+    pem, key = certificates.self_signed(begin=-age, days=90)
+    files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)
     paths.node_config().write_text("acmedomain0: pve1.example\n")
     timers.install(paths, lambda _said: None, cron=True)
     program = paths.below(units.program().split()[0].lstrip("/"))
@@ -375,6 +377,28 @@ def test_a_unit_whose_program_has_gone(parts, timer):
     found = units_of(parts)
     assert found["state"] == "attention"
     assert any("which does not exist; install it again" in line for line in found["lines"])
+
+
+def test_what_another_release_wrote_is_reported(paths, parts, timer):
+    """An upgrade replaces a package's own files, and not what hides them."""
+    installed = [f"etc/systemd/system/{name}" for name in timers.texts("") if "scripts" not in name]
+    for texts in (hooks.texts, guest_units.texts, hooks.scripts):
+        place = "" if texts is hooks.scripts else "etc/systemd/system/"
+        for name, text in texts("/usr/bin/pvefw --debug").items():
+            installed.append(f"{place}{name}")
+            files.replace(paths.below(f"{place}{name}"), text.encode())
+
+    def reported():
+        return [line for line in units_of(parts)["data"]["problems"] if "this release" in line]
+
+    assert reported() == []
+    for name in installed:
+        path = paths.below(name)
+        before = path.read_bytes()
+        path.write_bytes(before + b"# of an earlier release\n")
+        [said] = reported()
+        assert str(path) in said and "write it again: pvefw " in said
+        path.write_bytes(before)
 
 
 def test_a_line_for_cron_whose_program_has_gone(paths, parts):

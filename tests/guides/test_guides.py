@@ -18,6 +18,7 @@ from servers.libvirt import libvirt_nodes
 from waiting import wait_until
 from whole_host import Host
 
+from pvefw.store import files
 from pvefw.store.paths import Paths
 
 HERE = Path(__file__).parent
@@ -393,6 +394,6 @@ def test_the_administrators_guide(reads, tmp_path):
 
 def put_certificate(paths):
     """A new certificate for pve1.example.com, as an authority issued it."""
-    pem, _ = certificates.self_signed("pve1.example.com", begin=0)
-    paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
-    paths.proxy_certificate.write_bytes(pem)
+    pem, key = certificates.self_signed("pve1.example.com", begin=0)
+    files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)

@@ -281,3 +281,28 @@ def test_a_change_in_two_nodes_trees_of_one_cluster(paths):
         pass
     with locks.cluster_lock(other, "thing", timeout=0):
         pass
+
+
+def test_a_task_of_release_1_0_that_still_runs_is_waited_for(paths):
+    """It has its locks elsewhere, and goes on while its package is upgraded."""
+    paths.former_locks.mkdir(parents=True, mode=0o700)
+    former = paths.former_locks / "thing.lock"
+    with former.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Locked, match="thing"), locks.local_lock(paths, "thing", timeout=0):
+            pass
+    with locks.local_lock(paths, "thing", timeout=0), former.open() as again:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert str(os.getpid()) in former.read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "open to everybody", "none"])
+def test_what_is_no_directory_of_that_release_holds_nobody_up(paths, kind):
+    if kind == "file":
+        files.replace(paths.former_locks, b"")
+    elif kind != "none":
+        paths.former_locks.mkdir(parents=True)
+        paths.former_locks.chmod(0o777)
+    with locks.local_lock(paths, "thing", timeout=0):
+        assert not (paths.former_locks / "thing.lock").exists()

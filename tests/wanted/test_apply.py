@@ -1,5 +1,6 @@
 """``pvefw apply``: on an empty node, on Proxmox VE's files, twice, with faults, and where it fails."""
 
+import contextlib
 import json
 from dataclasses import replace
 from unittest.mock import Mock
@@ -16,7 +17,8 @@ from pvefw.certs import accounts
 from pvefw.cli import boot_context
 from pvefw.core.errors import ConfigError, StoreError
 from pvefw.store import accounts as store
-from pvefw.store import certificate_sections
+from pvefw.store import certificate_sections, node_settings
+from pvefw.wanted import apply as applying
 from pvefw.wanted import document
 
 DOCUMENT = """\
@@ -468,3 +470,50 @@ def test_what_an_authority_asks_of_a_new_account(node, tmp_path, monkeypatch):
     (tmp_path / "key").write_text("no key!")
     status, _, err = node.apply(text % more)
     assert status == 1 and "a: eab-hmac-key: this is not the key of an external account" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("plugins: {own: {api: null}}", "1: plugins.own: api has no default, so it cannot be null"),
+        ("plugins: {own: {type: ~}}", "1: plugins.own: type has no default, so it cannot be null"),
+        ("properties: {description: !vault abc}", "the tag !vault is not known"),
+        ("properties: {description: !!binary aGFsbG8=}", "the tag !!binary is not known"),
+        ('plugins: {own: {data: {program: "/bin/true\\ntimeout=9"}}}', "more than one line"),
+        (f"a: {'[' * 3000}{']' * 3000}", "nested too deeply"),
+        ("esps: {0000-1111: {}}", "1: esps.0000-1111: no disk of this host has"),
+    ],
+)
+def test_what_a_second_run_would_find_again_is_refused_by_the_first(node, text, said):
+    plugin = "plugins: {own: {type: dns, api: exec, data: {program: /bin/true}}}"
+    assert node.apply(plugin)[0] == 0
+    before = node.files()
+    for options in (["--check"], []):
+        status, _, err = node.apply(text, *options)
+        assert status == 2 and said in err, err
+    assert node.files() == before
+
+
+def test_an_empty_text_is_none(node):
+    assert node.changes("properties: {description: one}") == [("change", "properties")]
+    assert node.changes("properties: {description: ''}") == [("change", "properties")]
+    assert node.changes("properties: {description: ''}") == []
+    assert "properties" not in node.export()
+
+
+def test_two_documents_are_applied_one_after_the_other(node, monkeypatch):
+    """Each was compared with a node that the other has changed since."""
+    before, text = applying.alone, "properties: {description: one}"
+
+    @contextlib.contextmanager
+    def another_comes_first(paths):
+        node_settings.change(paths, {"key-type": "ec384"})
+        with before(paths):
+            yield
+
+    monkeypatch.setattr(applying, "alone", another_comes_first)
+    status, out, err = node.apply(text)
+    assert status == 1 and "has changed since the changes were listed" in out + err
+    assert "one" not in node.call("config", "get")[1]
+    monkeypatch.setattr(applying, "alone", before)
+    assert node.changes(text) == [("change", "properties")]

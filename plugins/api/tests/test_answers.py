@@ -122,12 +122,12 @@ def test_a_certificate_is_uploaded_and_removed(paths):
 
 def test_a_named_certificate_is_uploaded(paths):
     paths.cluster_pvefw_cfg.write_text("certificate: web\n\tacmedomain0 web.example\n")
-    pem, key = certificates.self_signed()
+    (pem, key), before = certificates.self_signed(), paths.proxy_key.read_bytes()
     pair = "/nodes/pve1/pvefw/certificates/web/pair"
     given = {"certificates": pem.decode(), "key": key.decode()}
     assert_fits(table.find("POST", pair)[0], call.call(paths, "POST", pair, given))
     assert paths.certificate_files("web").key.read_bytes().split() == key.split()
-    assert not paths.proxy_key.exists(), "nobody else's was touched"
+    assert paths.proxy_key.read_bytes() == before, "nobody else's was touched"
     [task] = get(paths, "/nodes/pve1/tasks", typefilter="certset")
     assert task["id"] == "web"
     with pytest.raises(ApiError) as refused:

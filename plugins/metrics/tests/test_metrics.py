@@ -58,8 +58,9 @@ def parsed(text):
 
 
 def install(paths, age=0):
-    pem, _ = certificates.self_signed(begin=-age, days=90)
+    pem, key = certificates.self_signed(begin=-age, days=90)
     files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)
     files.replace(paths.node_config(), b"acmedomain0: pve1.example\n")
     return chains.parse(pem, "it")[0]
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from pvefw.testing import _wire
-from pvefw.testing.http_api import Request
+from pvefw.testing._requests import Request
 
 KINDS = (
     ("A", "192.0.2.77", 7200, ""),

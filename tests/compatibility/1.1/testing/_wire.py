@@ -15,7 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
 
 from pvefw.testing._bodies import opened, opened_form
-from pvefw.testing.http_api import Request
+from pvefw.testing._requests import Request
 
 _SECRET_HEADER = re.compile(
     r"(?!.*(user|name|mail|login|[-_]id)$).*(auth|token|session|cookie|key|secret|ticket)",

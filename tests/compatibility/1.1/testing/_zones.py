@@ -7,7 +7,7 @@ from typing import Any
 
 from pvefw.testing import _wire
 from pvefw.testing._neighbours import direct, request_text
-from pvefw.testing.http_api import Request
+from pvefw.testing._requests import Request
 
 _RECORD_TYPES = {"A", "AAAA", "CAA", "CNAME", "MX", "NS", "SOA", "SRV", "TXT"}
 _WRONG_ZONE = (

@@ -18,42 +18,15 @@ a real account before a release (``pvefw dns test``).
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pvefw.testing import surroundings
+from pvefw.testing._requests import Answer, ConnectionLost, Reply, Request
 from pvefw.testing._serving import serving
 
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked."""
-
-    method: str
-    path: str
-    """Without the query: ``/v1/zones``."""
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    """Looked up without regard to case."""
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, read as JSON; ``ValueError`` where it is none."""
-        return json.loads(self.body)
-
-
-Reply = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
-"""The HTTP status, what is sent as JSON (bytes: as they are), and perhaps more headers."""
-
-Answer = Callable[[Request], Reply]
-"""What an API answers to a request. Never called twice at once."""
-
-
-class ConnectionLost(Exception):
-    """Raised by a fake: the connection is closed without an answer. Since 1.1."""
+__all__ = ["Answer", "ConnectionLost", "Reply", "Request", "http_api"]
 
 
 @contextlib.contextmanager
@@ -65,8 +38,6 @@ def http_api(answer: Answer) -> Iterator[str]:
     :param answer: what it answers. An exception in it becomes status 500 with its text.
     :returns: the base URL: ``http://127.0.0.1:40213``, without a final slash.
     """
-    from pvefw.testing import surroundings  # which are made of this module's requests
-
     one_at_a_time = threading.Lock()
 
     class Handler(_Handler):

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from pvefw.testing import _wire
-from pvefw.testing.http_api import Answer, ConnectionLost, Reply, Request
+from pvefw.testing._requests import Answer, ConnectionLost, Reply, Request
 
 Row = tuple[str, str, str, int]
 """Name, type, value, TTL."""
