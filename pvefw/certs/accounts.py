@@ -75,9 +75,9 @@ _REFUSALS = ("unauthorized", _UNKNOWN)
 
 def _advice(problem: AcmeProblem, name: str) -> str:
     """What to do about an account that its authority does not take."""
-    found = f"It may have another URL by now: pvefw acme account update {name}. "
+    moved = f"It may have another URL by now: pvefw acme account update {name}. "
     return (
-        f"{found if problem.type == _UNKNOWN else ''}"
+        f"{moved if problem.type == _UNKNOWN else ''}"
         f"If the account {name} is lost, make room for a new one: pvefw acme account deactivate {name}, "
         f"then: pvefw acme account register {name}"
     )

@@ -32,14 +32,14 @@ def of_node(node: Node) -> list[str]:
 def _exposed(path: Path) -> str:
     """Who can use a file and should not; empty for nobody, and where it cannot be looked at."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return ""
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
     if mode & stat.S_IRWXO:
         who, command = f"everybody can use it (mode {mode:04o})", "chmod o="
-    elif found.st_uid not in _trusted():  # restored by a user, or from a host of other users
-        who, command = f"it belongs to user {_user(found.st_uid)}", "chown root"
+    elif status.st_uid not in _trusted():  # restored by a user, or from a host of other users
+        who, command = f"it belongs to user {_user(status.st_uid)}", "chown root"
     else:
         return ""
     return f"{path}: {who}; replace what is in it, and: {command} {path}"

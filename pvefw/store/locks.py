@@ -60,12 +60,12 @@ def _former_lock(paths: Paths, name: str, timeout: float) -> Iterator[None]:
     :raises Locked: another process holds it.
     """
     try:
-        found = paths.former_locks.lstat()
+        folder = paths.former_locks.lstat()
     except OSError:
         yield
         return
-    ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
-    if not stat.S_ISDIR(found.st_mode) or not ours:
+    ours = folder.st_uid in (0, os.geteuid()) and not folder.st_mode & 0o022
+    if not stat.S_ISDIR(folder.st_mode) or not ours:
         yield
         return
     path = _below(paths.former_locks, f"{name}.lock")

@@ -5,7 +5,6 @@ time finishes it. A task that runs is in no list of ended ones, and not touched.
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -65,8 +64,8 @@ def is_due(node: Node, now: datetime) -> bool:
         return False
     paths = node.paths
     try:
-        last = paths.task_retention.stat().st_mtime
-    except OSError:
+        last = float(files.read_if_exists(paths.task_retention) or b"")
+    except ValueError:
         return True
     since = abs(now.timestamp() - last)
     if since >= _DOUBTFUL:
@@ -76,13 +75,11 @@ def is_due(node: Node, now: datetime) -> bool:
 
 
 def _note(paths: Paths, now: datetime) -> None:
-    """Note when it was done last; by the clock that is asked next time, whatever the file's server has.
+    """Note when it was done last: the file's own time may be that of a server with another clock.
 
     :raises StoreError: it cannot be noted.
     """
-    files.replace(paths.task_retention, b"")
-    with contextlib.suppress(OSError):  # somebody has removed it: it is due then
-        os.utime(paths.task_retention, (now.timestamp(), now.timestamp()))
+    files.replace(paths.task_retention, str(now.timestamp()).encode())
 
 
 def start_if_due(node: Node, type_: str, say: Callable[[str], None]) -> None:

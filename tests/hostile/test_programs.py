@@ -1,7 +1,6 @@
 """Programs of others that do not end as programs do: nobody waits for them, and why is said."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from pvefw.core.errors import ProgramError
 from pvefw.host import programs
 
-STAYS = "sh -c 'echo $$; exec sleep 600'"
+STAYS = "sh -c 'echo $$; exec sleep infinity'"
 MUCH = "x" * (1 << 20)
 """More than a pipe holds."""
 
@@ -28,7 +27,7 @@ def stays():
     yield pids
     for pid in pids:
         arguments = programs.run(["ps", "-o", "args=", "-p", str(pid)], check=False).stdout
-        if "sleep 600" in arguments:
+        if "sleep infinity" in arguments:
             programs.run(["kill", "-9", str(pid)])
 
 
@@ -39,18 +38,15 @@ def stays():
 )
 def test_a_background_process_that_keeps_the_pipes_is_not_waited_for(start, tmp_path, stays):
     """As services that a reload command starts through ``/etc/init.d``, or ssh's ``ControlPersist``."""
-    begin = time.monotonic()
-    done = programs.run([script(tmp_path, f"#!/bin/sh\n{start}\nsleep 0.5\n")], input=MUCH)
-    taken = time.monotonic() - begin
+    done = programs.run([script(tmp_path, f"#!/bin/sh\n{start}\n")], input=MUCH)
     stays += map(int, done.stdout.split())
     assert (done.returncode, len(stays)) == (0, 1)
-    assert taken < 300  # the process sleeps for 600
 
 
 def test_one_that_is_ended_leaves_a_background_process_too(tmp_path, stays):
-    left = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' &"
+    left = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep infinity' &"
     with pytest.raises(ProgramError, match="did not end within 2 seconds"):
-        path = script(tmp_path, f"#!/bin/sh\n{left}\nexec sleep 600\n")
+        path = script(tmp_path, f"#!/bin/sh\n{left}\nexec sleep infinity\n")
         programs.run([path], input=MUCH, timeout=2)
     stays += map(int, (tmp_path / "pid").read_text().split())
 

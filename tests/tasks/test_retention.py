@@ -207,7 +207,7 @@ def test_the_first_task_of_a_day_that_ends_starts_it(paths, started):
     assert len(started) == 1
     for days in (-2, 2):  # a day has passed, or the clock was set back
         stamp = (datetime.now(UTC) + timedelta(days=days)).timestamp()
-        os.utime(paths.task_retention, (stamp, stamp))
+        paths.task_retention.write_text(str(stamp))
         end_a_task(paths)
     assert len(started) == 3
 
@@ -222,12 +222,19 @@ def test_the_day_is_one_of_our_clock(paths):
     assert retention.is_due(node, at + timedelta(hours=25))
 
 
+@pytest.mark.parametrize("note", ["", "yesterday", "\0" * 20])
+def test_a_note_that_says_nothing_is_none(paths, note):
+    keep(paths, count=5)
+    files.replace(paths.task_retention, note.encode())
+    assert retention.is_due(Node.open(paths), datetime.now(UTC))
+
+
 @pytest.mark.parametrize("years", [-50, 50])
 def test_a_clock_that_leaps_does_not_cost_the_history(paths, started, years):
     keep(paths, days=30)
     retention.prune(paths, datetime.now(UTC))
     stamp = (datetime.now(UTC) - timedelta(days=365 * years)).timestamp()
-    os.utime(paths.task_retention, (stamp, stamp))
+    paths.task_retention.write_text(str(stamp))
     end_a_task(paths)
     end_a_task(paths)
     assert started == []

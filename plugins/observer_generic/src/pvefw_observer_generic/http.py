@@ -124,13 +124,13 @@ def _check(answer: requests.Response, method: str) -> None:
 
 def _text(answer: requests.Response) -> str:
     """How an answer begins."""
-    said, end = bytearray(), monotonic() + _SECONDS
+    shown, end = bytearray(), monotonic() + _SECONDS
     with contextlib.suppress(OSError, ValueError):  # it is cut off, or not packed as it says
         for piece in answer.iter_content(1):
-            said += piece
-            if len(said) >= _READ or monotonic() > end:
+            shown += piece
+            if len(shown) >= _READ or monotonic() > end:
                 break
-    return " ".join(said.decode(errors="replace")[:_SAID].split())
+    return " ".join(shown.decode(errors="replace")[:_SAID].split())
 
 
 def _host(url: str) -> str:

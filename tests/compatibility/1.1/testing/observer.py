@@ -304,11 +304,11 @@ class ObserverConformance:
             except PvefwError:
                 around.recover()
                 continue
-            said = "nothing" if status == LOST else f"status {status}"
+            answer = "nothing" if status == LOST else f"status {status}"
             assert around.recover() or heard() != before, (
-                f"the API answered a request of {hook} with {said}, nothing has reached the other side, "
-                "and the hook returns as if all were well: check the status of every answer and raise "
-                "a ProviderError"
+                f"the API answered a request of {hook} with {answer}, nothing has reached the other "
+                "side, and the hook returns as if all were well: check the status of every answer and "
+                "raise a ProviderError"
             )
 
     # --- what it must not do ------------------------------------------------------------------------
