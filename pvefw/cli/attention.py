@@ -18,8 +18,8 @@ _PARTS = ("certificates", "boot")
 
 def tell(paths: "Paths", echo: Callable[[str], None]) -> None:
     """Tell the observers of a timer that is missing, certificates that could not be delivered, ESPs that
-    are out of date, and another kernel that runs than the pinned one: each once a day at most, and
-    nothing that was acknowledged.
+    are out of date, and another kernel that runs than the pinned one: each once a day at most, if
+    anybody could be told, and nothing that was acknowledged.
 
     :param echo: gets the log of the task in which that is done; there is none without news. What goes
         wrong is a line: what the caller came for matters more.
@@ -52,10 +52,10 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
     )
     for issue, notice in [*_notices(paths.node, parts), *_late(paths, parts)]:
         if known.is_news(issue, now):
-            known = replace(known, told={**known.told, issue: now})
             with run_task(paths, "statuscheck", echo=echo) as task:
                 task.warn(notice.subject)
-                events.tell(Node.open(paths), events.NOTICE, notice, task)
+                if events.is_told(events.tell(Node.open(paths), events.NOTICE, notice, task)):
+                    known = replace(known, told={**known.told, issue: now})
     attention.save(paths, known)
 
 

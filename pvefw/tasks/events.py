@@ -1,6 +1,6 @@
 """Tells observers what happened: each is bound and called alone, none can stop the work."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -16,45 +16,56 @@ NOTICE = "on_notice"
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An observer that could not be told."""
+class Outcome:
+    """An observer that was told, or could not be."""
 
     observer: str
-    reason: str
+    reason: str = ""
+    """Why not; empty where it was told."""
 
 
-def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Failure]:
+def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Outcome]:
     """Call one hook of every configured observer that has it, and tell people what there is to tell.
 
     :param hook: ``on_certificate`` and so on.
-    :returns: those that failed; each is a warning of the task already.
+    :returns: how that ended for each; those that failed are warnings of the task already.
     """
     calls = [(hook, event)]
     notice = notices.of(hook, event)
     if notice is not None:
         calls.append((NOTICE, notice))
-    failures = []
+    outcomes = []
     for kind, content in calls:
-        for failure in _tell(node, kind, event=content, task=task):
-            task.warn(failure.reason)
-            failures.append(failure)
-    return failures
+        for outcome in _tell(node, kind, event=content, task=task):
+            outcomes.append(outcome)
+            if outcome.reason:
+                task.warn(outcome.reason)
+    return outcomes
 
 
-def tell_task_ended(node: Node, event: TaskEvent) -> Sequence[Failure]:
+def is_told(outcomes: Sequence[Outcome]) -> bool:
+    """Whether somebody has heard of it, or there is nobody to tell."""
+    return not outcomes or any(not outcome.reason for outcome in outcomes)
+
+
+def _failures(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return [outcome for outcome in outcomes if outcome.reason]
+
+
+def tell_task_ended(node: Node, event: TaskEvent) -> Sequence[Outcome]:
     """Call ``on_task`` of every configured observer that has it.
 
     :returns: those that failed.
     """
-    return list(_tell(node, "on_task", event=event))
+    return _failures(_tell(node, "on_task", event=event))
 
 
-def tell_renewals(node: Node, event: RenewalsEvent) -> Sequence[Failure]:
+def tell_renewals(node: Node, event: RenewalsEvent) -> Sequence[Outcome]:
     """Call ``on_renewals`` of every configured observer that has it.
 
     :returns: those that failed.
     """
-    return list(_tell(node, "on_renewals", event=event))
+    return _failures(_tell(node, "on_renewals", event=event))
 
 
 def readable(event: Any) -> Any:
@@ -94,15 +105,16 @@ def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool
     return True
 
 
-def _tell(node: Node, hook: str, **arguments: object) -> Iterator[Failure]:
-    """Call the hook everywhere; what failed is yielded as it fails."""
+def _tell(node: Node, hook: str, **arguments: object) -> Iterator[Outcome]:
+    """Call the hook of all who have it; how that ended is yielded as it ends."""
     try:
         observers = instances.load_used(node, "observer")
     except PvefwError as error:
-        yield Failure("", f"could not notify the observers: {error.message}")
+        yield Outcome("", f"could not notify the observers: {error.message}")
         return
     for observer in observers:
         try:
-            call(node, observer, hook, **arguments)
+            if call(node, observer, hook, **arguments):
+                yield Outcome(observer.id)
         except PvefwError as error:
-            yield Failure(observer.id, error.message)
+            yield Outcome(observer.id, error.message or type(error).__name__)

@@ -21,7 +21,7 @@ def heard(monkeypatch):
     monkeypatch.setattr(
         events, "tell_renewals", lambda _node, event: found.append(event) or [failed] * broken[0]
     )
-    failed, broken = events.Failure("checks", "no connection"), [0]
+    failed, broken = events.Outcome("checks", "no connection"), [0]
     return found, broken
 
 

@@ -70,6 +70,25 @@ def test_a_timer_that_is_missing_is_told_once_a_day_until_it_is_there(paths, hea
     assert tell(paths, heard, NOW + timedelta(hours=26)) == ["timer-missing"]
 
 
+def test_what_nobody_could_be_told_is_told_again(paths, heard, monkeypatch):
+    """The mail server was down; a day later would be a day too late."""
+    install(paths)
+    ends = [[events.Outcome("mail", "down"), events.Outcome("hook", "down")]]
+    monkeypatch.setattr(
+        events, "_tell", lambda _node, hook, **_: iter(ends[0] if hook == events.NOTICE else [])
+    )
+    lines = []
+
+    def tells(hours):
+        lines.clear()
+        attention._tell(paths, NOW + timedelta(hours=hours), lines.append)
+        return sum(line == "WARN: down" for line in lines)
+
+    assert [tells(0), tells(6)] == [2, 2]
+    ends[0] = [events.Outcome("mail", "down"), events.Outcome("hook")]
+    assert [tells(12), tells(18)] == [1, 0], "one has heard of it: the others are left in peace"
+
+
 def test_esps_that_are_out_of_step(paths, heard):
     files.replace(paths.esp_uuids, b"5678-EF01\n")
     assert tell(paths, heard) == ["boot-synced"]

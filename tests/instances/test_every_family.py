@@ -591,7 +591,8 @@ def test_observers_of_other_nodes_are_not_told(paths, everyone):
     )
     files.replace(paths.cluster_pvefw_cfg, f"{text}\tnodes pve2\n".encode())
     event = BootSyncedEvent(paths.node, ["6.8.0"], [], {})
-    assert events.tell(Node.open(paths), "on_boot_synced", event, FakeTask()) == []
+    told = events.tell(Node.open(paths), "on_boot_synced", event, FakeTask())
+    assert told == [events.Outcome("here")]
     assert [made.place for made in everyone.MADE] == ["here"]
 
 
