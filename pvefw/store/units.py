@@ -1,5 +1,6 @@
 """systemd units of pvefw's own: written, checked, and enabled where systemd runs (systemd.unit(5))."""
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,8 +73,9 @@ def install(
 
 def is_enabled(paths: Paths, name: str) -> bool:
     """Whether a unit is wanted by another one: it is started at boot, or with that one."""
-    wants = (paths.root.glob(f"{folder}/systemd/system/*.wants/{name}") for folder in _ENABLED)
-    return any(True for paths_ in wants for _ in paths_)
+    wants = (paths.root.glob(f"{folder}/systemd/system/*.wants") for folder in _ENABLED)
+    # below another root, the link leads nowhere
+    return any(os.path.lexists(place / name) for places in wants for place in places)
 
 
 def is_shipped(paths: Paths, name: str) -> bool:
