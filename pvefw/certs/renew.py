@@ -15,6 +15,7 @@ from pvefw.certs import (
     deploy,
     issue,
     persist,
+    renamed,
     renewal_plan,
     renewal_rule,
     served,
@@ -97,12 +98,20 @@ def _announce(paths: Paths, event: RenewalsEvent, say: Say) -> None:
             )
 
 
+def _is_known(node: Node, say: Say) -> bool:
+    """Whether this node has its own name; that what it has is another's is said."""
+    problems = renamed.problems(node)
+    for problem in problems:
+        say(problem)
+    return not problems
+
+
 def _decide(
     paths: Paths, say: Say, echo: Say, clock: Clock, effect: Effect, *, dry_run: bool
 ) -> bool:
-    now = clock.now()
-    good = True
-    for planned in renewal_plan.plan(Node.open(paths), now, keep=not dry_run):
+    now, node = clock.now(), Node.open(paths)
+    good = _is_known(node, say)
+    for planned in renewal_plan.plan(node, now, keep=not dry_run):
         say(planned.line(now))
         if isinstance(planned, Undecided):
             good = False

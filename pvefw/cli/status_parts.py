@@ -45,13 +45,13 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, exposure, references, renewal_plan, timer
+    from pvefw.certs import deploy, exposure, references, renamed, renewal_plan, timer
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     certificates = renewal_plan.overview(node, now)
     pending, missing = deploy.pending(node), renewal_plan.missing(node)
-    problems = [*references.of_node(node), *exposure.of_node(node)]
+    problems = [*references.of_node(node), *exposure.of_node(node), *renamed.problems(node)]
     bad = [certificate for certificate in certificates if certificate["issue"]]
     lines = [
         f"{certificate['line']} [{certificate['urgency']}]"
