@@ -268,14 +268,13 @@ def test_a_failed_deploy_is_retried_without_another_order(host, pebble, hook):
     said = host.run("renew")
     assert "Deployed through lb" in said
     assert leaf(host).serial_number == first
-    [call] = [json.loads(line) for line in hook.calls.read_text().splitlines()]
-    assert call["event"] == "certificate"
+    [call] = hook.of("certificate")
     assert call["key"] == str(host.paths.proxy_key)
     assert "PRIVATE" not in hook.calls.read_text()
     host.run("cert", "deploy", "--retry")
-    assert len(hook.calls.read_text().splitlines()) == 1
+    assert len(hook.of("certificate")) == 1
     host.run("cert", "deploy")
-    assert len(hook.calls.read_text().splitlines()) == 2
+    assert len(hook.of("certificate")) == 2
 
 
 def test_somebody_is_told_of_a_renewal_that_fails(host, pebble, hook):
