@@ -17,9 +17,10 @@ def looks(seconds: float) -> Iterator[None]:
         time.sleep(PAUSE)
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+def wait_until(true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Look again and again until something holds.
 
+    :param seconds: far more than it takes on a machine that has nothing else to do.
     :raises AssertionError: it does not, in time.
     """
     for _ in looks(seconds):

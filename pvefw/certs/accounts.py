@@ -23,6 +23,9 @@ from pvefw.store.paths import Paths
 _SECONDS = 120.0
 _DAY = 24 * 3600
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
+_UNKNOWN = "accountDoesNotExist"
+_REFUSALS = ("unauthorized", _UNKNOWN)
+"""What authorities answer to an account that they do not take: RFC 8555 sections 7.3.6 and 6.2."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,6 @@ def connect(account: Account, task: Waiting, seconds: float) -> Iterator[tuple[C
         raise
     finally:
         transport.close()
-
-
-_UNKNOWN = "accountDoesNotExist"
-_REFUSALS = ("unauthorized", _UNKNOWN)
-"""What authorities answer to an account that they do not take: RFC 8555 sections 7.3.6 and 6.2."""
 
 
 def _advice(problem: AcmeProblem, name: str) -> str:
@@ -186,7 +184,7 @@ def register(
                 task.log("Registering ACME account")
                 made = _registered(client, contacts, offer, binding)
             except AcmeProblem as problem:
-                if problem.status < _SERVER_ERROR:
+                if not problem.is_a_failure:
                     files.remove(started)  # it was refused, so there is no account
                 raise
             finally:
@@ -197,9 +195,6 @@ def register(
         accounts.save(paths, account)
         files.remove(started)
         task.log(f"Registration successful, account URL: '{made.location}'")
-
-
-_SERVER_ERROR = 500
 
 
 def _started(paths: Paths, name: str) -> Path:
@@ -213,9 +208,8 @@ def _registering_key(started: Path, directory: str, key_type: str, task: Task) -
     The authority may have made the account without our having heard so. It would then be lost, and with
     it an external account binding, of which many are good for one account only.
     """
-    pem = files.read_if_exists(started)
     with contextlib.suppress(*files.DAMAGED, ConfigError):
-        kept = files.parse_json(pem or b"")
+        kept = files.parse_json(files.read_if_exists(started) or b"")
         key = AccountKey.from_pem(str(kept["key"]), str(started))
         if kept["directory"] == directory and key.key_type == key_type:
             task.log("Going on with the registration that was interrupted")
@@ -327,6 +321,7 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
             task.log("Deactivating account")
             resource = _deactivated(client, account, task)
         accounts.save(paths, replace(account, account=resource))
+        files.remove(_started(paths, name))  # or the next one of this name went on with its key
         retired = accounts.retire(paths, name)
         task.log(f"Renaming account file from '{name}' to '{retired}'")
 
@@ -336,17 +331,12 @@ def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]
     try:
         return dict(client.deactivate())
     except AcmeProblem as problem:
-        if problem.type == _UNKNOWN:
-            task.warn(f"{account.directory} no longer knows the account")
-        elif (
-            problem.type == "unauthorized"
-        ):  # section 7.3.6: so it answers to those that are deactivated
-            task.warn(
-                f"{account.directory} does not take the account any more; its file is renamed all the "
-                f"same: {problem.detail}"
-            )
-        else:
+        if problem.type not in _REFUSALS:
             raise
+        known = "no longer knows" if problem.type == _UNKNOWN else "no longer takes"
+        task.warn(
+            f"{account.directory} {known} the account; its file is renamed all the same: {problem.detail}"
+        )
         return {**account.account, "status": "deactivated"}
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from pvefw import instances
 from pvefw.certs.certificate import Certificate
+from pvefw.core import references
 from pvefw.core.errors import PvefwError
 from pvefw.store import accounts as account_store
 from pvefw.store.node import Node
 from pvefw.store.plugin_sections import KINDS
-
-_REFERENCE = "file:"
 
 
 def _trusted() -> tuple[int, ...]:
@@ -63,13 +62,7 @@ def _private(node: Node) -> Iterator[Path]:
 
 
 def _referred_to(node: Node) -> Iterator[Path]:
-    """The files with credentials that the settings of instances name, each once."""
+    """The files with credentials that the settings of instances name."""
     with contextlib.suppress(PvefwError):  # what cannot be read is said where it is needed
-        texts = {
-            text
-            for instance in instances.load_all(node, *KINDS)
-            for text in instance.settings.values()
-        }
-        yield from (
-            Path(text[len(_REFERENCE) :]) for text in sorted(texts) if text.startswith(_REFERENCE)
-        )
+        for instance in instances.load_all(node, *KINDS):
+            yield from filter(None, map(references.file_of, instance.settings.values()))

@@ -163,12 +163,11 @@ def _is_down(error: AcmeError) -> bool:
     """
     if not isinstance(error, AcmeProblem):
         return True
-    if error.status >= _SERVER_ERROR or error.type in _ITS_OWN:
+    if error.is_a_failure or error.type in _ITS_OWN:
         return True
     return bool(error.status) and error.type in ("", "unauthorized")
 
 
-_SERVER_ERROR = 500
 _ITS_OWN = ("rateLimited", "serverInternal", "accountDoesNotExist", "userActionRequired")
 
 

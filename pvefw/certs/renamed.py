@@ -21,10 +21,10 @@ def problems(node: Node) -> list[str]:
     ]
     if not left:
         return []
-    others, former = ", ".join(left), paths.node_dir(left[0])
+    others, former, own = ", ".join(left), paths.node_dir(left[0]), paths.node_dir()
     sentence = (
         f"nothing is set for node {paths.node}, but for {others}: if this host has got another name, its "
         f"certificates are not renewed any more; give it the old one again, or rename {former}: see "
-        "docs/backup.md"
+        f"docs/backup.md; if it has not: mkdir {own}"
     )
     return [sentence]

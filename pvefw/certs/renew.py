@@ -98,8 +98,8 @@ def _announce(paths: Paths, event: RenewalsEvent, say: Say) -> None:
             )
 
 
-def _is_known(node: Node, say: Say) -> bool:
-    """Whether this node has its own name; that what it has is another's is said."""
+def _has_its_name(node: Node, say: Say) -> bool:
+    """Whether the host is called as it was; if not, that is said."""
     problems = renamed.problems(node)
     for problem in problems:
         say(problem)
@@ -110,7 +110,7 @@ def _decide(
     paths: Paths, say: Say, echo: Say, clock: Clock, effect: Effect, *, dry_run: bool
 ) -> bool:
     now, node = clock.now(), Node.open(paths)
-    good = _is_known(node, say)
+    good = _has_its_name(node, say)
     for planned in renewal_plan.plan(node, now, keep=not dry_run):
         say(planned.line(now))
         if isinstance(planned, Undecided):

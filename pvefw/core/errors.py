@@ -151,6 +151,14 @@ class AcmeProblem(AcmeError):
         self.retry_after = _time(retry_after)
         self.subproblems = subproblems or {}
 
+    @property
+    def is_a_failure(self) -> bool:
+        """Whether the server could not answer, rather than refuse (RFC 9110 section 15.6)."""
+        return self.status >= _SERVER_ERROR
+
+
+_SERVER_ERROR = 500
+
 
 class AcmeProtocolError(AcmeError):
     """The server's answer is not what RFC 8555 prescribes."""

@@ -157,9 +157,13 @@ def _placed(section: Section, new: Instance) -> dict[str, str | None]:
     return {**lines, "data": encode_data(data) or None}
 
 
+def _is_one_line(value: str) -> bool:
+    return len(f"{value}.".splitlines()) == 1
+
+
 def _fits_a_line(key: str, value: str) -> bool:
-    one_line = len(value.splitlines()) <= 1 and value == value.strip()
-    return one_line and key not in _COMMON and re.fullmatch(r"[^\s#]\S*", key) is not None
+    as_it_is = _is_one_line(value) and value == value.strip()
+    return as_it_is and key not in _COMMON and re.fullmatch(r"[^\s#]\S*", key) is not None
 
 
 def encode_data(values: Mapping[str, str]) -> str:
@@ -170,12 +174,11 @@ def encode_data(values: Mapping[str, str]) -> str:
     import base64
 
     for key, value in values.items():
-        if len(f"{value}.".splitlines()) > 1:
+        if not _is_one_line(value):
             raise UsageError(
                 f"{key}: the value is more than one line",
                 hint=f"Put it into a file that only root can read, and write: {key}=file:PATH",
             )
-
     text = "".join(f"{key}={value}\n" for key, value in values.items())
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 

@@ -171,8 +171,11 @@ def test_a_registration_elsewhere_has_a_key_of_its_own(paths, monkeypatch, task,
 @pytest.mark.parametrize("type_", ["unauthorized", "accountDoesNotExist"])
 def test_an_account_that_is_refused_can_be_put_away(paths, client, task, type_):
     client.deactivate.side_effect = problem(type_, detail="it is deactivated")
+    left = accounts._started(paths, "second")
+    left.write_bytes(b"{}")  # registering was killed after the account was there
     accounts.deactivate(paths, "second", task)
     assert account_store.names(paths) == []
+    assert not left.exists(), "the next account of this name would get this one's key"
     assert task.warnings
 
 

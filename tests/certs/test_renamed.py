@@ -34,6 +34,7 @@ def test_it_is_said_by_whatever_looks_after_certificates(pvefw, old):
     status, printed = pvefw("renew")
     assert (status, WORDS in printed) == (1, True)
     assert str(old.node_dir()) in printed
+    assert f"if it has not: mkdir {old.node_dir('new')}" in printed
     status, printed = pvefw("status", "certificates")
     assert (status != 0, WORDS in printed) == (True, True)
 

@@ -9,11 +9,13 @@ def of(document: object) -> dict[str, list[str]]:
 
     :raises ValueError: the document is no such object.
     """
-    members = document.items() if isinstance(document, dict) else [("", None)]
-    pieces = {key: value if isinstance(value, list) else [value] for key, value in members}
-    if not all(isinstance(piece, str | int) for several in pieces.values() for piece in several):
-        raise ValueError("not an object of texts, numbers and lists of them")
-    return {key: [*map(_text, several)] for key, several in pieces.items()}
+    if isinstance(document, dict):
+        lists = {
+            key: value if isinstance(value, list) else [value] for key, value in document.items()
+        }
+        if all(isinstance(piece, str | int) for pieces in lists.values() for piece in pieces):
+            return {key: [*map(_text, pieces)] for key, pieces in lists.items()}
+    raise ValueError("not an object of texts, numbers and lists of them")
 
 
 def _text(piece: str | int) -> str:

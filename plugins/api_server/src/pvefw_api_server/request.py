@@ -28,6 +28,7 @@ class Request:
         schema.joined(properties, self._pieces)
 
     def text(self, key: str) -> str:
+        """A member of the call, or ``parameters.KEY``; empty where it is missing, or no text."""
         if key.startswith("parameters."):
             return self.parameters.get(key.partition(".")[2], "")
         member = self._message.get(key)
