@@ -278,7 +278,11 @@ def test_others_take_over_a_shared_certificate_at_once(hosts, authority, started
     before = second.pair()
     first.run("acme", "cert", "renew", "--force")
     history = second.paths.task_dir / "index"
-    wait_until(lambda: ":acmerenew:" in history.read_text(), "the end of the take-over", 120)
+    try:
+        wait_until(lambda: ":acmerenew:" in history.read_text(), "the end of the take-over", 120)
+    except AssertionError as error:
+        watching.terminate()
+        pytest.fail(f"{error}; who watches said: {watching.communicate(timeout=60)[0]}")
     assert second.pair() == first.pair() != before
     assert orders(proxy) == 2
     watching.terminate()
