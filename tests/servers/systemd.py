@@ -138,7 +138,7 @@ class SystemdHost:
         raise RuntimeError(f"{self.name} is off")
 
     def boot(self) -> str:
-        """Switch it on; return when it has started what it starts: ``running`` or ``degraded``.
+        """Switch it on; return when it has started what it starts: ``running``, or what has failed.
 
         :raises RuntimeError: it does not boot.
         """
@@ -177,8 +177,10 @@ class SystemdHost:
             return False
 
         wait_until(answers, f"{self.name} boots", BOOT_SECONDS)
-        asked = self.try_("systemctl", "is-system-running", "--wait")
-        return asked.stdout.strip()
+        state = self.try_("systemctl", "is-system-running", "--wait").stdout.strip()
+        if state == "running":
+            return state
+        return f"{state}: {self.try_('systemctl', '--failed', '--plain', '--no-legend').stdout}"
 
     def power_off(self) -> None:
         """Shut it down as ``systemctl poweroff`` does, and wait until it is off."""
