@@ -15,6 +15,11 @@ from environments import ROOT
 from servers.machines.cache import cached
 
 BUSYBOX = Path("/bin/busybox")
+KERNEL_SILENT = "/bin/busybox dmesg -n 1"
+"""From here on the kernel says on the console only that it panics or goes off: what an initrd says
+shares the line with it, and a kernel's message comes between two letters of it."""
+ALL_SAID = "/bin/busybox stty -F {} -echo"
+"""Waits until the device has sent all that it was given (TCSADRAIN, tcsetattr(3)): off is off at once."""
 _CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.\S*-cloud-amd64)")
 _FULL = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.(?!\S*-(cloud|rt)-)\S*-amd64)")
 _APT_SECONDS = 300

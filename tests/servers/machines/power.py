@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resources import uses
 
-from servers.machines.kernels import BUSYBOX, Kernel, initrd
+from servers.machines.kernels import ALL_SAID, BUSYBOX, KERNEL_SILENT, Kernel, initrd
 
 FIRMWARE = Path("/usr/share/OVMF")
 CONSOLE = "console=ttyS0 panic=1"
@@ -22,13 +22,15 @@ PROCESSOR = ["-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1"]
 BOOT_SECONDS = 240.0
 """It takes 13 on a quiet machine, for each start of a kernel."""
 
-_INIT = """#!/bin/busybox sh
+_INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
+{KERNEL_SILENT}
 exec >/dev/ttyS0 2>&1
 echo
-echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
-{end}
+echo "{{word}} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
+{ALL_SAID.format("/dev/ttyS0")}
+{{end}}
 """
 _PLATFORM_KEY = "PK\0".encode("utf-16-le")
 """The name of the variable that variables with Secure Boot have, and others do not."""
