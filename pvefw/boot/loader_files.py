@@ -7,7 +7,7 @@ where that fails, and the other ESPs keep theirs.
 
 import errno
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -64,7 +64,11 @@ def all_or_nothing(files: EspFiles, who: str, task: Task) -> Iterator[None]:
     """
     before = files.listing()
     change = Change(files, who, task, before.directories)
-    old = {name: files.read(name) for name, size in before.files.values() if 0 <= size <= _LARGEST}
+    old: dict[PurePosixPath, bytes] = {}
+    for name, size in before.files.values():
+        if 0 <= size <= _LARGEST:
+            with suppress(OSError):  # it is damaged: perhaps that is why one installs
+                old[name] = files.read(name)
     try:
         yield
     except (PvefwError, OSError, Cancelled):

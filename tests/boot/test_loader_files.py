@@ -198,6 +198,23 @@ def test_the_room_of_what_failed_is_used_to_put_the_old_back(context, machine, p
     assert images(machine, UUIDS[0]) == [b"loader 1"] * 2
 
 
+def test_a_file_that_cannot_be_read_does_not_keep_the_loader_off(aging, machine):
+    """It may be what the installation is to repair."""
+    stray = PurePosixPath("other/strange")
+
+    class Broken(EspFiles):
+        def read(self, target):
+            if target == stray:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(target)
+
+    path = machine.directory / UUIDS[0] / stray
+    path.parent.mkdir()
+    path.write_bytes(b"?")
+    registry.reinit(aging(files=Broken))
+    assert status.status(aging()).ok
+
+
 def test_a_cancelled_task_leaves_the_old_loader(aging, machine, package):
     class Stopped(FakeTask):
         def log(self, message):
