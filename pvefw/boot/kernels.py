@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def installed(paths: Paths) -> Installed:
         if missing and _is_beside(kernel, candidates, paths.modules / version):
             continue
         if missing:
-            incomplete[version] = f"there is no {missing}"
+            incomplete[version] = missing
         else:
             complete.append(kernel)
     return Installed(complete, incomplete)
@@ -106,11 +107,18 @@ def _is_beside(kernel: Kernel, candidates: Collection[str], modules: Path) -> bo
     )
 
 
-def _missing(kernel: Kernel, modules: Path) -> Path | None:
+def _missing(kernel: Kernel, modules: Path) -> str:
+    """What keeps it from being offered; empty for nothing."""
     for path in (kernel.vmlinuz, kernel.initrd):
-        if not path.is_file() or not path.stat().st_size:
-            return path
-    return None if modules.is_dir() else modules
+        try:
+            status = path.stat()
+        except OSError:  # its package may be on its way out just now
+            return f"there is no {path}"
+        if not stat.S_ISREG(status.st_mode):
+            return f"{path} is no file"
+        if not status.st_size:
+            return f"{path} is empty"
+    return "" if modules.is_dir() else f"there is no {modules}"
 
 
 def running() -> str:

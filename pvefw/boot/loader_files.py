@@ -5,22 +5,26 @@ files are kept until the new ones are complete and the loader was probed with th
 where that fails, and the other ESPs keep theirs.
 """
 
+import errno
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot import firmware, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference
-from pvefw.boot.esp_files import EspFiles, shown
+from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.esps import Volume
 from pvefw.boot.look import Looked
 from pvefw.boot.manifest import key, keys
 from pvefw.boot.sync import Change
 from pvefw.core.errors import Cancelled, PvefwError, StoreError, Unsupported
-from pvefw.core.model import BootPlan, BootState
+from pvefw.core.model import BootPlan, BootState, Task
 from pvefw.host.durable import remove_file, replace_file
+
+_LARGEST = 16 << 20
+"""Bytes: what is larger is no loader's file, but a kernel or an initrd."""
 
 
 @contextmanager
@@ -50,6 +54,54 @@ def refused_taken_back(context: Context, who: str, esp: Path) -> Iterator[None]:
         f"{who}: {shown(target)} is not installed: Secure Boot would not start it: {first.why}",
         hint=f"{first.advice[0].upper()}{first.advice[1:]}.",
     )
+
+
+@contextmanager
+def all_or_nothing(files: EspFiles, who: str, task: Task) -> Iterator[None]:
+    """A loader is being installed meanwhile; where that fails, what was on the ESP before is back.
+
+    grub-install writes its images in place: on an ESP that is full it leaves one that is cut off.
+    """
+    before = files.listing()
+    change = Change(files, who, task, before.directories)
+    old: dict[PurePosixPath, bytes] = {}
+    for name, size in before.files.values():
+        if 0 <= size <= _LARGEST:
+            with suppress(OSError):  # it is damaged: perhaps that is why one installs
+                old[name] = files.read(name)
+    try:
+        yield
+    except (PvefwError, OSError, Cancelled):
+        try:
+            _as_before(files, change, before, old)
+        except (PvefwError, OSError) as trouble:
+            change.log(f"ERROR: what was there before could not be put back: {trouble}")
+        else:
+            change.log("what was there before is back")
+        raise
+
+
+def _as_before(
+    files: EspFiles, change: Change, before: Listing, old: Mapping[PurePosixPath, bytes]
+) -> None:
+    there = files.listing()
+    for name, (target, _) in there.files.items():
+        if name not in before.files:
+            files.remove(target)
+    for target, data in old.items():
+        if there.size(target) == len(data) and files.read(target) == data:
+            continue
+        _put_in_its_place(files, change, target, data)
+
+
+def _put_in_its_place(files: EspFiles, change: Change, target: PurePosixPath, data: bytes) -> None:
+    try:
+        change.replace(target, data)
+    except StoreError as error:
+        if getattr(error.__cause__, "errno", None) != errno.ENOSPC:
+            raise
+        files.remove(target)  # what failed is of no use, and its room is needed
+        change.replace(target, data)
 
 
 def repair_fallback(files: EspFiles, change: Change, looked: Looked) -> None:
@@ -138,7 +190,7 @@ class Renewal:
         listing = self.files.listing()
         for target, data in old.items():
             if listing.size(target) != len(data) or self.files.read(target) != data:
-                self.change.replace(target, data)
+                _put_in_its_place(self.files, self.change, target, data)
 
     def _problem(self, name: str, before: BootState) -> str:
         """What the probe does not find with the new files; empty where all is well."""

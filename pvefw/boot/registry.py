@@ -5,13 +5,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pvefw.boot import disks, esps, firmware, fstab, records, takeover
+from pvefw.boot import disks, esps, firmware, fstab, manifest, records, takeover
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Volume
-from pvefw.boot.loader_files import refused_taken_back
+from pvefw.boot.loader_files import all_or_nothing, refused_taken_back
 from pvefw.boot.machine import Mounted
-from pvefw.boot.one_esp import noted
 from pvefw.boot.refresh import refresh_locked
 from pvefw.core.errors import (
     ProgramError,
@@ -135,7 +134,7 @@ def _install(context: Context, devices: Devices, volume: Volume, name: str) -> N
     ours = firmware.current(context.paths)
     _check_starts_here(volume, name, ours, offered, kinds)
     records.begin(context.paths, volume.entry)
-    with context.machine.mounted(volume.partition) as mount, noted(context, volume, mount):
+    with context.machine.mounted(volume.partition) as mount, volume.reading():
         mount.make_writable()
         try:
             with volume.named(), refused_taken_back(context, volume.who, mount.path):
@@ -154,14 +153,18 @@ def _put(context: Context, volume: Volume, mount: Mounted, name: str, kind: Firm
     :raises Unsupported: it is this machine's firmware.
     """
     context.task.log(f"{volume.who}: installing {name} for {kind.upper()}")
+    files = context.files(mount.path)
+    before = files.stamps()
     try:
-        context.loaders.get(name).hooks.boot_install(
-            esp=esps.esp(volume, mount.path), firmware=kind, task=context.task
-        )
+        with all_or_nothing(files, volume.who, context.task):
+            context.loaders.get(name).hooks.boot_install(
+                esp=esps.esp(volume, mount.path), firmware=kind, task=context.task
+            )
     except Unsupported as error:
         if kind is firmware.current(context.paths):
             raise
         return error.message
+    records.begin(context.paths, volume.entry, manifest.written(before, files.stamps()))
     return ""
 
 

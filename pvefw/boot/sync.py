@@ -65,11 +65,13 @@ def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
 class Change:
     """One change of one ESP, under way."""
 
-    def __init__(self, files: EspFiles, who: str, task: Task) -> None:
+    def __init__(
+        self, files: EspFiles, who: str, task: Task, directories: Iterable[str] = ()
+    ) -> None:
         self._files = files
         self._who = who
         self._task = task
-        self._directories: set[str] = set()
+        self._directories = set(directories)
         self._with_new: list[PurePosixPath] = []
         """Folders in which folders were made that are not synced yet."""
         self.origins: dict[str, Identity] = {}

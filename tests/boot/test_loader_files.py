@@ -1,5 +1,7 @@
 """Loaders' own files age: an upgrade of their packages reaches every ESP, and harms none."""
 
+import errno
+import os
 from pathlib import PurePosixPath
 
 import pytest
@@ -8,7 +10,8 @@ from boot.conftest import UUIDS, Plain, loaders_of
 from environments import ROOT
 
 from pvefw.api import ProviderError, hookimpl
-from pvefw.boot import refresh, registry, status
+from pvefw.boot import records, refresh, registry, status
+from pvefw.boot.esp_files import EspFiles
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.testing.fakes import FakeTask
 from pvefw_bootloader_grub import platforms
@@ -143,6 +146,73 @@ def test_what_could_not_be_made_is_taken_back(context, machine, package):
     for uuid in UUIDS:
         assert images(machine, uuid) == [b"loader 2"] * 2
         assert (machine.directory / uuid / "plain/core").read_bytes() == Made.made
+
+
+class InPlace(Packaged):
+    """Writes one image over the other, as grub-install does, until the ESP is full."""
+
+    failure = None
+
+    @hookimpl
+    def boot_install(self, esp, firmware, task):
+        super().boot_install(esp=esp, firmware=firmware, task=task)
+        if self.failure:
+            (esp.mountpoint / "plain/loader").write_bytes(b"loa")
+            (esp.mountpoint / "plain/more").write_bytes(b"")
+            raise self.failure
+
+
+@pytest.mark.parametrize(
+    "failure", [ProviderError("no space left on device"), OSError(28, "full"), Cancelled()], ids=str
+)
+def test_an_installation_that_fails_leaves_what_was_there(context, machine, package, failure):
+    loader = InPlace(package)
+    again = set_up(context, machine, loader)
+    known = {uuid: records.load(again().paths, uuid).manifest for uuid in UUIDS}
+    package.write_bytes(b"loader 2, and longer")
+    loader.failure = failure
+
+    with pytest.raises((PvefwError, Cancelled)):
+        registry.reinit(again())
+
+    for uuid in UUIDS:
+        assert images(machine, uuid)[0] != b"loa"
+        assert not (machine.directory / uuid / "plain/more").exists()
+        assert set(known[uuid]) >= {*records.load(again().paths, uuid).manifest}
+
+
+def test_the_room_of_what_failed_is_used_to_put_the_old_back(context, machine, package):
+    """Nothing is free: only what was written in vain makes room."""
+
+    class Full(EspFiles):
+        def write(self, descriptor, data):
+            if (self.root / "plain/loader").exists():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            super().write(descriptor, data)
+
+    loader = InPlace(package)
+    again = set_up(context, machine, loader)
+    loader.failure = ProviderError("no space left on device")
+    with pytest.raises(PvefwError, match="no space left on device"):
+        registry.init(again(files=Full), machine.path_of(UUIDS[0]), "plain")
+    assert images(machine, UUIDS[0]) == [b"loader 1"] * 2
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_loader_off(aging, machine):
+    """It may be what the installation is to repair."""
+    stray = PurePosixPath("other/strange")
+
+    class Broken(EspFiles):
+        def read(self, target):
+            if target == stray:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(target)
+
+    path = machine.directory / UUIDS[0] / stray
+    path.parent.mkdir()
+    path.write_bytes(b"?")
+    registry.reinit(aging(files=Broken))
+    assert status.status(aging()).ok
 
 
 def test_a_cancelled_task_leaves_the_old_loader(aging, machine, package):

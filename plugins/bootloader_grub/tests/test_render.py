@@ -486,6 +486,19 @@ def test_a_custom_program_is_reported(render, make_plan):
     assert "40_custom is a program of its own" in warning
 
 
+def test_what_grub_mkconfig_would_not_run_is_passed_over(render, make_plan):
+    """Grub Customizer keeps folders there, and administrators keep copies."""
+    plan = make_plan(NEW)
+    folder = plan.root / "etc/grub.d"
+    (folder / "proxifiedScripts").mkdir(parents=True)
+    for name in ("#40_mine#", "README.md", "10_linux.dpkg-old.1", "40_mine.sig", "40_mine.rpmsave"):
+        (folder / name).write_text("#!/bin/sh\nset superusers=root; nonsense\n")
+        (folder / name).chmod(0o755)
+    tree = render(plan)
+    assert list(tree.texts) == [CONFIG]
+    assert list(tree.warnings) == []
+
+
 def test_a_mistake_in_custom_entries_costs_only_them(render, make_plan, esp):
     plan = make_plan(NEW)
     (plan.root / "boot/grub").mkdir(parents=True)

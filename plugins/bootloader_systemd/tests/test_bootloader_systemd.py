@@ -166,8 +166,15 @@ def test_the_default_is_not_the_hosts_setting(hooks, esp, plan):
     assert "'default' is not used" in warning
 
 
-def test_settings_that_are_no_text(hooks, esp, plan):
-    host_conf(plan, b"timeout \xff\xfe\n")
+def test_a_setting_that_is_no_text_keeps_no_kernel_off_the_esp(hooks, esp, plan):
+    host_conf(plan, b"# f\xfcr uns\ntimeout \xff\xfe\neditor no\n")
+    assert conf(hooks, esp, plan) == f"timeout 3\neditor no\ndefault proxmox?{NEW}[.+]*\n"
+    [warning] = hooks.boot_render(esp=esp, plan=plan).warnings
+    assert "is left out: it is not text in UTF-8" in warning
+
+
+def test_settings_that_cannot_be_read(hooks, esp, plan):
+    (plan.root / "etc/kernel/loader.conf").mkdir(parents=True)
     with pytest.raises(ProviderError, match="cannot be read") as caught:
         hooks.boot_render(esp=esp, plan=plan)
     assert "loader.conf" in caught.value.hint

@@ -16,8 +16,10 @@ TARGET = PurePosixPath("grub/custom-host.cfg")
 _PREFACE = re.compile(rb"#!\s*/bin/sh\s*\nexec tail -n \+3 \$0\s*\n")
 _FROM_DEBIAN = re.compile(
     r"00_header|05_debian_theme|[12]0_linux\w*|20_memtest86\+?|25_bli|30_os-prober|30_uefi-firmware"
-    r"|4[01]_custom|000_proxmox_boot_header|.*\.dpkg-\w+|.*~|README"
+    r"|4[01]_custom|000_proxmox_boot_header"
 )
+_NO_SCRIPT = re.compile(r".*\.dpkg-.*|.*\.rpm(?:save|new)|README.*|.*\.sig|.*~|#.*#")
+"""What grub-mkconfig passes over by its name."""
 
 
 def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
@@ -38,7 +40,7 @@ def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
         warnings.append(f"{folder / '40_custom'} is a program of its own; it is not run for an ESP")
     parts = [before, own]
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if _FROM_DEBIAN.fullmatch(path.name) or not os.access(path, os.X_OK):
+        if _FROM_DEBIAN.fullmatch(path.name) or not _is_run(path):
             continue
         protection = scripts.protection(path)
         if protection is None:
@@ -49,6 +51,11 @@ def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
     if os.access(folder / "41_custom", os.X_OK) or not (folder / "41_custom").exists():
         parts.append(files.read(root / "boot/grub/custom.cfg") or b"")
     return b"\n".join(part for part in parts if _says_something(part)), warnings
+
+
+def _is_run(path: Path) -> bool:
+    """Whether grub-mkconfig would run it: Grub Customizer keeps folders beside the scripts."""
+    return path.is_file() and os.access(path, os.X_OK) and not _NO_SCRIPT.fullmatch(path.name)
 
 
 def _says_something(part: bytes) -> bool:

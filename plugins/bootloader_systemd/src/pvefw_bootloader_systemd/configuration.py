@@ -26,6 +26,8 @@ _SETTING = re.compile(r"(?P<name>[A-Za-z-]+)(?:\s*=\s*|\s+)(?P<value>.*?)(?:\s+#
 a word in small letters, a blank, and all that follows as the value."""
 _CHOOSE = ("default", "preferred")
 """The settings that name what starts."""
+_NO_TEXT = "\N{REPLACEMENT CHARACTER}"
+"""What stands for bytes that are no UTF-8."""
 _TIMEOUT = "timeout 3"
 """Proxmox VE's own."""
 
@@ -54,6 +56,11 @@ def warnings(plan: BootPlan) -> list[str]:
         f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
         for line in _written_lines(plan.root)
         if line != _as_the_loader_reads(line)
+    ]
+    lines += [
+        f"/{HOST_CONF}: '{line}' is left out: it is not text in UTF-8"
+        for line in _meaningful_lines(plan.root)
+        if _NO_TEXT in line
     ]
     return lines
 
@@ -235,15 +242,23 @@ def _as_the_loader_reads(line: str) -> str:
 
 
 def _written_lines(root: Path) -> list[str]:
+    return [line for line in _meaningful_lines(root) if _NO_TEXT not in line]
+
+
+def _meaningful_lines(root: Path) -> list[str]:
+    text = _host_bytes(root).decode("utf-8-sig", errors="replace")
+    lines = (" ".join(line.split()) for line in text.replace("\0", "").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _host_bytes(root: Path) -> bytes:
     path = root / HOST_CONF
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
+        return b""
+    except OSError as error:
         raise ProviderError(
             f"{path}: it cannot be read: {cause_of(error)}",
             hint="It is a text in the format of loader.conf(5).",
         ) from error
-    lines = (" ".join(line.split()) for line in text.replace("\0", "").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
