@@ -118,6 +118,20 @@ def test_every_provider_of_the_library_has_settings():
                 assert info.secret, f"{name}: {info.key}"
 
 
+def test_what_names_a_file_of_this_host_is_a_path(monkeypatch):
+    """The API reserves such settings for root."""
+
+    class Provider:
+        @staticmethod
+        def configure_parser(parser):
+            for name in ("auth-config-file", "filename", "auth-token"):
+                parser.add_argument(f"--{name}", help="as oci's and localzone's")
+
+    monkeypatch.setattr(library, "load", lambda _name: Provider)
+    found = {info.key: info.type for info in library.settings("oci")}
+    assert found == {"auth_config_file": "path", "filename": "path", "auth_token": "string"}
+
+
 def test_an_entry_is_a_form():
     entry = Lexicon().catalog_entry("powerdns")
     shown = {info.key: info.secret for info in entry.settings}

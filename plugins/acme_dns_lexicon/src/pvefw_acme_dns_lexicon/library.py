@@ -21,6 +21,8 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 """Options that end so are shown; everything else may be a credential and is masked."""
+_PATH = re.compile(r"file(name)?$", re.IGNORECASE)
+"""Options that end so name a file of this host."""
 _PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
 """Their modules publish the zone after a change, in a step of its own, and not where nothing changes.
 
@@ -79,6 +81,7 @@ def settings(name: str) -> Sequence[SettingInfo]:
             help=(action.help or action.dest).strip(),
             secret=not _PUBLIC.search(action.dest),
             default="" if action.default is None else str(action.default),
+            type="path" if _PATH.search(action.dest) else "string",
             choices=tuple(map(str, action.choices or ())),
         )
         for action in parser._actions  # noqa: SLF001 - argparse has no other way to ask

@@ -144,11 +144,12 @@ def _called(paths: Paths, request: Request, who: Identity, peers: int) -> Any:
         from pvefw_api_server import elsewhere  # few calls need a client of HTTPS
 
         return elsewhere.hand_on(paths, named["node"], request, peers)
-    permissions.check(who, endpoint, {**request.parameters, **named}, paths)
+    given = permissions.pinned(who, endpoint, request.parameters, paths)
+    permissions.check(who, endpoint, {**given, **named}, paths)
     if request.method == "GET" and endpoint.path in _LISTS:
         answered = _list(paths, request, who)
     else:
-        answered = call.call(paths, request.method, request.path, request.parameters, user=who.name)
+        answered = call.call(paths, request.method, request.path, given, user=who.name)
     return permissions.visible(who, endpoint, answered, paths)
 
 
