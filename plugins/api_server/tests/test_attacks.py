@@ -432,6 +432,18 @@ def test_the_journal_has_who_did_what_and_no_value(service):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("path", ["/access/ticket", "/nodes/pve1/config", "/nowhere"])
+def test_json_that_is_sent_as_a_form_is_not_in_the_journal(service, path):
+    """curl's -d names no type but a form's: all of the body was the name of a parameter."""
+    body = '{"username": "root@pam", "password": "pass-geheim"}'
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    given = {**form, "Authorization": "PVEAPIToken=a@pve!b=c"}
+    service.call("POST", path, data=body, headers=given)
+    said = service.said.read_text()
+    assert f"POST {path} [?] " in said
+    assert "geheim" not in said
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/version?%0aroot@pam%20192.0.2.1%20PUT%20/forged"), ("POST", "/version?%E2%80%A8forged=1"),

@@ -26,6 +26,10 @@ from pvefw_api_server.request import Request
 from pvefw_api_server.users import Identity
 
 LOGIN = ("POST", "/access/ticket")
+_OF_LOGIN = {"username", "password", "realm", "tfa-challenge", "new-format", "otp", "path", "privs"}
+"""What clients send there; some of it is Proxmox VE's only."""
+_UNKNOWN = "?"
+"""What stands in the journal for names of parameters that do not exist."""
 _OFTEN = ("pvefw.cli.task", "pvefw.tasks.history", "pvefw.guests.backends", "pvefw.guests.bulk")
 """Modules that are loaded before a call needs them: whoever waits for a task asks once a second, and
 whoever lists guests asks for each of them.
@@ -199,7 +203,21 @@ def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -
 
 
 def _audit(request: Request, who: str, outcome: str) -> None:
-    """Put a call into the journal: who, from where, what, how it went; never a parameter's value."""
-    keys = " ".join(sorted(request.parameters))
+    """Put a call into the journal: who, from where, what, how it went; never a parameter's value.
+
+    Nor a name that is none: of JSON that is sent as a form, all is the name of one parameter.
+    """
+    known = _names(request)
+    keys = " ".join(sorted({key if known(key) else _UNKNOWN for key in request.parameters}))
     words = f"{who} {request.client} {request.method} {request.path} [{keys}] {outcome}"
     say(text.one_line(words), err=True)  # a line break in a name would begin an entry of its own
+
+
+def _names(request: Request) -> Callable[[str], bool]:
+    """Whether something is the name of a parameter of a call."""
+    if (request.method, request.path) == LOGIN:
+        return _OF_LOGIN.__contains__
+    with contextlib.suppress(PvefwError):
+        endpoint, _ = table.find(request.method, request.path)
+        return lambda key: schema.find(endpoint.parameters, key) is not None
+    return lambda _: False
