@@ -120,7 +120,7 @@ def test_json_is_what_it_is_whatever_a_terminal_could_show(capsys):
     "char", ["\x9b", "\u061c", "\u2060", "\u202e", "\ufeff", "\U000e0041", "\ud800"]
 )
 def test_json_has_what_cannot_be_seen_as_an_escape(char, capsys):
-    """A mark for the direction of writing, a letter of no width: all that Unicode has, not a list of some."""
+    """Marks for the direction of writing, letters of no width: all that Unicode has."""
     app = App()
     for app.output_format in ("json", "json-pretty"):
         output.show_data(app, {"name": f"a{char}ü"})
