@@ -8,6 +8,7 @@ cross-site forgery, the permissions and the parameters. What can be called is th
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,8 @@ _AT_ONCE = {
 }
 """What only reads an index and is asked for all the time: a process for each call would cost more."""
 _LISTS = {"/cluster/tasks", "/nodes/{node}/tasks"}
+_COUNTS, _FEW = ("limit", "start"), "[0-9]{1,3}"
+"""Parameters of a list that say how much of it is looked at, and what is little."""
 _KEPT: dict[object, tuple[object, Any]] = {}
 """Lists that were asked for lately, each with what the files were then."""
 _MOST_LISTS, _MOST_ROWS = 16, 100
@@ -69,9 +72,14 @@ def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
 
 
 def _is_searched(paths: Paths, request: Request) -> bool:
-    """Whether a list is of one user's tasks: they may be few, and all that there are looked at."""
+    """Whether all tasks that there are may be looked at: for a long list, or for that of one user, who may
+    have few. Everybody else would wait meanwhile.
+    """
+    few = all(re.fullmatch(_FEW, request.parameters.get(key, "0")) for key in _COUNTS)
     who = identify(paths, request)
-    return "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)
+    return (
+        not few or "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)
+    )
 
 
 def answer(
