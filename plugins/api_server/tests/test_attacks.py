@@ -535,7 +535,7 @@ def test_a_damaged_file_of_users_is_not_shown_to_strangers(service):
     ],
 )
 def test_nobody_waits_for_a_list_without_end(service, given, at_once):
-    """What the helper answers itself keeps it from all others: half a minute for all of a long history."""
+    """What the helper answers itself keeps it from all others: half a minute for a long history."""
     ticket, _ = service.ticket("reader@pam")
     path = "/nodes/pve1/tasks"
     message = {"method": "GET", "path": path, "parameters": given, "ticket": ticket}

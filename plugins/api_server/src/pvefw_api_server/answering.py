@@ -72,8 +72,8 @@ def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
 
 
 def _is_searched(paths: Paths, request: Request) -> bool:
-    """Whether all tasks that there are may be looked at: for a long list, or for that of one user, who may
-    have few. Everybody else would wait meanwhile.
+    """Whether all tasks that there are may be looked at, while everybody else would wait: for a long
+    list, or that of one user, who may have few.
     """
     few = all(re.fullmatch(_FEW, request.parameters.get(key, "0")) for key in _COUNTS)
     who = identify(paths, request)
