@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pvefw.host import confinement, processes
+from pvefw.host import confinement, foreign, processes
 
 _PREFIX = "pvefw-run-"
 
@@ -51,6 +51,26 @@ def _remove(path: Path) -> None:
     try:
         shutil.rmtree(path, ignore_errors=True)
     except RecursionError:  # thousands of directories within each other
-        from pvefw.host import programs
+        with contextlib.suppress(OSError):
+            _flatten(path)
+        shutil.rmtree(path, ignore_errors=True)
 
-        programs.run(["rm", "-rf", "--one-file-system", "--", str(path)], check=False)
+
+def _flatten(path: Path) -> None:
+    """Move everything in a directory up to its top: nothing is within anything any more.
+
+    :raises OSError: it cannot be opened.
+    """
+    with foreign.directory(path) as top:
+        waiting = _names(top)
+        while waiting:
+            with contextlib.suppress(OSError), top.entered(waiting.pop()) as inner:
+                for name in _names(inner):
+                    moved = os.urandom(16).hex()
+                    inner.rename(name, moved, top)
+                    waiting.append(moved)
+
+
+def _names(there: foreign.Directory) -> list[str]:
+    with there.readable() as descriptor:
+        return os.listdir(descriptor)  # noqa: PTH208 - a descriptor
