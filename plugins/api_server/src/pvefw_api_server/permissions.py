@@ -21,7 +21,7 @@ from pvefw.store.paths import Paths
 from pvefw.store.section_config import split
 from pvefw.tasks.upid import Upid
 from pvefw_api import call
-from pvefw_api.errors import ApiError, bad_parameters
+from pvefw_api.errors import ApiError
 from pvefw_api.table import Endpoint
 from pvefw_api_server.users import Identity
 
@@ -117,7 +117,7 @@ def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
     What matters is what the instance has afterwards: the plugin may be changed without its settings, and
     a masked value stands for the one that was there. What cannot be found out is refused.
 
-    :raises PvefwError: the settings, or what their plugin declares, cannot be read.
+    :raises PvefwError: what their plugin declares cannot be found out.
     """
     node = Node.open(paths)
     before = _instance(node, given)
@@ -126,7 +126,11 @@ def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
     after = replace(before, plugin=str(given.get("api", before.plugin)))
     is_placed = "data" in given
     if is_placed:
-        after = instances.unmasked(replace(after, settings=_data(given)), before)
+        try:
+            after = replace(after, settings=decode_data(str(given["data"])))
+        except ConfigError:
+            return  # as above: it reads them by the same function
+        after = instances.unmasked(after, before)
     infos = instance_binding.declared(node, after.family, after.plugin) if after.settings else ()
     files = {info.key for info in infos if info.type == "path"}
     is_new = is_placed or after.plugin != before.plugin
@@ -141,17 +145,6 @@ def _instance(node: Node, given: Mapping[str, Any]) -> instances.Instance | None
     with contextlib.suppress(NotFound):
         return instances.load(node, DNS.name, id_)
     return instances.Instance(instances.family_of(type_), id_, type_) if type_ else None
-
-
-def _data(given: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of a call.
-
-    :raises ApiError: they cannot be read.
-    """
-    try:
-        return decode_data(str(given["data"]))
-    except ConfigError as error:
-        raise bad_parameters({"data": error.message}) from error
 
 
 # --- answers ---------------------------------------------------------------------------------------
