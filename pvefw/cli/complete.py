@@ -11,6 +11,7 @@ from typing import Any
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
+from pvefw.core import text
 from pvefw.core.errors import PvefwError
 
 _ONE_DASH = re.compile(r"-[a-zA-Z]")
@@ -32,13 +33,15 @@ def answer(shell: str, line: str, word_breaks: str = "") -> str:
     lines = []
     for item in candidates:
         kind, value = item.type, item.value
+        if not value.isprintable():  # what others called so is no word that could be typed
+            continue
         if kind == "plain" and value.endswith("="):
             kind = "part"
         if shell == "bash":
             value = _SPECIAL.sub(r"\\\1", value[_last_break(incomplete, word_breaks) :])
-        description = " ".join((item.help or "").split())
+        description = text.one_line(" ".join((item.help or "").split()))
         lines.append("\t".join(filter(None, [kind, value, description])))
-    return "".join(f"{text}\n" for text in lines)
+    return "".join(f"{row}\n" for row in lines)
 
 
 def _split(line: str) -> tuple[list[str], str]:

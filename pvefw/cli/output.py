@@ -1,5 +1,6 @@
 """How results are printed: tables for people, JSON and YAML for programs."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,8 @@ import click
 from pvefw.cli.framework import App, Printing
 from pvefw.core import text as texts
 
-_INVISIBLE = "[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-"""What JSON may hold as it is, and a terminal obeys; as an escape it means the same."""
+_NOT_ASCII = r"[^\n\x20-\x7e]"
+"""What JSON may hold as it is, and a terminal may obey; as an escape it means the same."""
 
 
 def show_rows(app: App, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -50,11 +51,17 @@ def show_data(app: App, value: Any) -> None:
         click.echo(shown, nl=False)
     else:
         import json
-        import re
 
         indent = 2 if app.output_format == "json-pretty" else None
         shown = json.dumps(value, indent=indent, ensure_ascii=False)
-        click.echo(re.sub(_INVISIBLE, lambda match: f"\\u{ord(match[0]):04x}", shown))
+        click.echo(re.sub(_NOT_ASCII, _escaped, shown))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A character as JSON has it: as it is where it can be seen."""
+    import json
+
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def _words(printing: Printing) -> Sequence[str]:

@@ -42,8 +42,10 @@ def resolve(value: str, who: str) -> str:
 
 
 def _from_file(path: Path, who: str) -> str:
+    from pvefw.host import reading
+
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return reading.whole(path).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{who}: {path} cannot be read: {reason}") from error

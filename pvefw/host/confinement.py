@@ -28,6 +28,12 @@ def own_id() -> int:
     return first + secrets.randbelow(count)
 
 
+def is_own_id(user: int) -> bool:
+    """Whether a user id is one of those that :func:`own_id` gives."""
+    ranges = ((_FIRST, _COUNT), (_SMALL_FIRST, _SMALL_COUNT))
+    return any(first <= user < first + count for first, count in ranges)
+
+
 def _is_mapped(user: int) -> bool:
     try:
         lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()

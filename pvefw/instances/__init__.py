@@ -48,6 +48,7 @@ __all__ = [
     "of_plugin",
     "remove",
     "set_command",
+    "unmasked",
 ]
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -109,7 +110,7 @@ def change(
         new = old
         for key in delete:
             new = replace(new, **_DEFAULTS[key])
-        new = _unmasked(replace(changed(new), id=id_), old)
+        new = unmasked(replace(changed(new), id=id_), old)
         if id_ == STANDALONE and new.kind.acme and new.type != STANDALONE:
             raise UsageError(
                 f"{new.kind.command} set: the plugin of {id_} is always {STANDALONE}",
@@ -123,8 +124,8 @@ def change(
     return doubts
 
 
-def _unmasked(new: Instance, old: Instance) -> Instance:
-    """With its secret where a setting is the mask that a secret is shown as: that means to keep it."""
+def unmasked(new: Instance, old: Instance) -> Instance:
+    """A changed instance: a setting that is the mask which a secret is shown as keeps its secret."""
     from pvefw.core.masking import MASK
 
     if MASK not in new.settings.values():  # what cannot be read stays as it is, too

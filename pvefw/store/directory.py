@@ -188,8 +188,8 @@ class Directory:
 
 
 def _said(lock: Path) -> dict[str, object]:
-    with contextlib.suppress(OSError, ValueError):
-        document = json.loads((lock / _NOTE).read_bytes())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        document = json.loads(reading.whole(lock / _NOTE))
         return document if isinstance(document, dict) else {}
     return {}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pvefw.core.errors import Locked
-from pvefw.host import foreign
+from pvefw.host import foreign, reading
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import pmxcfs
@@ -226,7 +226,7 @@ class Note:
     def holder(self) -> str:
         """Who has the lock, for messages."""
         try:
-            note = json.loads(self._path.read_bytes())
+            note = json.loads(reading.whole(self._path))
             since = datetime.fromisoformat(note["since"])
             return f"node {note['node']} (process {note['pid']}, since {since:%Y-%m-%d %H:%M} UTC)"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

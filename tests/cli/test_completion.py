@@ -130,6 +130,18 @@ def test_commands_come_with_a_word_about_each(paths):
     ]
 
 
+@pytest.mark.parametrize("name", ["a\x1b]0;title\x07", "b\nfile", "c\tdir", "d\u202ee", "f\x9b2J"])
+def test_names_that_nobody_can_type_are_not_offered(paths, name):
+    """Another node may have called a directory so, for the terminal of whoever presses the Tab key."""
+    (paths.nodes / name).mkdir(parents=True)
+    (paths.nodes / "pve7").mkdir()
+    for shell in ("bash", "zsh", "fish"):
+        said = answer(shell, "pvefw wakeonlan ")
+        assert "plain\tpve7" in said.splitlines()
+        assert all(map(str.isprintable, said.replace("\t", " ").split("\n")))
+        assert "file" not in said.split()
+
+
 def test_files_are_the_shells_own(paths):
     assert answer("zsh", "pvefw cert set ").splitlines() == ["file"]
     assert answer("bash", "pvefw cert set x").splitlines() == ["file\tx"]

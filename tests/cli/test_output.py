@@ -114,3 +114,17 @@ def test_json_is_what_it_is_whatever_a_terminal_could_show(capsys):
     app.output_format = "json"
     output.show_value(app, {"a": "\x1b[2J文"})
     assert json.loads(capsys.readouterr().out) == {"a": "\x1b[2J文"}
+
+
+@pytest.mark.parametrize(
+    "char", ["\x9b", "\u061c", "\u2060", "\u202e", "\ufeff", "\U000e0041", "\ud800"]
+)
+def test_json_has_what_cannot_be_seen_as_an_escape(char, capsys):
+    """Marks for the direction of writing, letters of no width: all that Unicode has."""
+    app = App()
+    for app.output_format in ("json", "json-pretty"):
+        output.show_data(app, {"name": f"a{char}ü"})
+        said = capsys.readouterr().out
+        assert said.replace("\n", "").isprintable()
+        assert "ü" in said
+        assert json.loads(said) == {"name": f"a{char}ü"}

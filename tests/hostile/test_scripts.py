@@ -143,6 +143,41 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def deep(place):
+    """A directory with more directories within each other than Python has frames."""
+    place.mkdir()
+    here = os.open(place, os.O_PATH)
+    for _ in range(2000):
+        os.mkdir("a", dir_fd=here)
+        there = os.open("a", os.O_PATH, dir_fd=here)
+        os.close(here)
+        here = there
+    os.close(here)
+
+
+def test_directories_within_each_other_stop_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    deep(tmp_path / "pvefw-run-999999-1-left")
+    with leftovers.directory() as mine:
+        assert list(tmp_path.iterdir()) == [mine]
+        deep(mine / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+@only_root("gives files away")
+def test_only_what_ours_left_is_removed(tmp_path, monkeypatch):
+    """Everybody can make a directory of that name, and fill it for as long as it is being removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs, given = (tmp_path / f"pvefw-run-999999-1-{name}" for name in ("theirs", "given"))
+    for folder, owner in ((theirs, 4711), (given, confinement.own_id())):
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+    (tmp_path / "pvefw-run-999999-1-link").symlink_to(theirs)
+    leftovers.remove_those_of_the_dead()
+    assert theirs.is_dir()
+    assert not given.exists()
+
+
 def test_user_ids_are_nobodys_and_differ():
     found = {confinement.own_id() for _ in range(50)}
     assert len(found) > 45

@@ -1,5 +1,6 @@
 """Settings: declared once, checked with all findings at once, resolved at use, never shown."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,21 @@ def test_a_reference_that_leads_nowhere_says_for_whom(reference, said):
 def test_a_program_behind_a_reference_sees_nothing_of_our_environment(monkeypatch):
     monkeypatch.setenv("EX_VARIABLE", "secret")
     assert "secret" not in references.resolve("cmd:env", "who")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "this is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "this is not a regular file"),
+        (lambda path: (path.touch(), os.truncate(path, 1 << 33)), "this is a hole"),
+    ],
+)
+def test_a_file_without_end_is_no_value(tmp_path, make, said):
+    """Another node of the cluster may have put it there: root waited, or had its memory filled."""
+    make(tmp_path / "value")
+    with pytest.raises(ConfigError, match=said):
+        references.resolve(f"file:{tmp_path / 'value'}", "who")
 
 
 def test_what_a_reference_gives_is_checked_too(tmp_path):

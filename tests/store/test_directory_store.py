@@ -1,5 +1,6 @@
 """A shared directory passes the kit of the store family."""
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -31,3 +32,21 @@ def test_a_clock_that_is_ahead_takes_no_lock_away(tmp_path, monkeypatch):
     assert (found.holder, found.token) == ("node pve1", "")
     assert here.store_renew(lock=held)
     assert [*tmp_path.rglob(".now.*")] == []
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        os.mkfifo,
+        lambda note: note.symlink_to("/dev/zero"),
+        lambda note: note.write_text("[" * 99999),
+    ],
+)
+def test_a_note_that_nobody_can_read_is_nobodys(tmp_path, put):
+    """Other hosts write there, too: whoever looked at the lock waited for ever, or filled its memory."""
+    store = Directory(tmp_path)
+    assert store.store_lock(name="mine", holder="one", seconds=30.0).token
+    note = tmp_path / "locks/mine/holder"
+    note.unlink()
+    put(note)
+    assert store.store_lock(name="mine", holder="another", seconds=30.0).token == ""

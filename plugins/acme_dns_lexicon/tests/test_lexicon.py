@@ -1,5 +1,6 @@
 """The catalogue over dns-lexicon: every provider's settings, real servers, and what errors mean."""
 
+import io
 import urllib.error
 from email.message import Message
 from pathlib import Path
@@ -116,6 +117,20 @@ def test_every_provider_of_the_library_has_settings():
         for info in infos:
             if any(word in info.key for word in ("token", "password", "secret", "key")):
                 assert info.secret, f"{name}: {info.key}"
+
+
+def test_what_names_a_file_of_this_host_is_a_path(monkeypatch):
+    """The API reserves such settings for root."""
+
+    class Provider:
+        @staticmethod
+        def configure_parser(parser):
+            for name in ("auth-config-file", "filename", "auth-token"):
+                parser.add_argument(f"--{name}", help="as oci's and localzone's")
+
+    monkeypatch.setattr(library, "load", lambda _name: Provider)
+    found = {info.key: info.type for info in library.settings("oci")}
+    assert found == {"auth_config_file": "path", "filename": "path", "auth_token": "string"}
 
 
 def test_an_entry_is_a_form():
@@ -288,6 +303,7 @@ def test_requests_are_limited_again_where_somebody_put_back_what_was_there(monke
 
     def plain(_adapter, _request, _stream=False, timeout=None):
         limits.append(timeout)
+        return requests.Response()
 
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", plain)
     for _ in range(2):
@@ -298,3 +314,30 @@ def test_requests_are_limited_again_where_somebody_put_back_what_was_there(monke
         assert requests.adapters.HTTPAdapter.send is once
         monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", plain)
     assert limits == [30.0, 30.0]
+
+
+class Endless(io.RawIOBase):
+    """What a server sends that never comes to an end."""
+
+    sent = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self.sent += len(buffer)
+        assert self.sent < 128 << 20
+        return len(buffer)
+
+
+def test_an_answer_without_end_fills_no_memory(monkeypatch):
+    def plain(_adapter, _request, _stream=False, timeout=None):
+        assert timeout
+        answer = requests.Response()
+        answer.raw = Endless()
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", plain)
+    library._limit_requests()
+    with pytest.raises(requests.ConnectionError, match="the answer is larger than"):
+        requests.adapters.HTTPAdapter.send(None, None)

@@ -1,6 +1,7 @@
 """Consumer keys and OAuth2 clients: how they are got, and what is said of those that do not do."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -272,6 +273,41 @@ def test_the_token_endpoint_s_answers(make_client, ovh, status, body, kind, said
     assert type(caught.value) is kind
     if kind is RateLimited:
         assert caught.value.retry_after == 9
+
+
+def test_an_answer_without_end_fills_no_memory(make, ovh):
+    sent = []
+
+    def endless(handler, _method, _path):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        with suppress(OSError):
+            for _ in range(64):
+                handler.wfile.write(b" " * (1 << 20))
+                sent.append(1)
+        return True
+
+    ovh.fault = endless
+    with pytest.raises(Unavailable, match="the answer is larger than"):
+        make().dns_zones()
+    assert len(sent) < 64
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_who_we_are_is_shown_to_no_other_server(make_client, ovh, status):
+    """The secret of the client is in the body, which a redirection with 307 sends again."""
+    asked = []
+
+    def elsewhere(handler, _method, path):
+        asked.append(path)
+        handler.send(status, b"", {"Location": f"{ovh.base}/elsewhere"})
+        return True
+
+    ovh.fault = elsewhere
+    with pytest.raises(Unavailable, match="it redirects"):
+        make_client().dns_zones()
+    assert not [path for path in asked if path.endswith("/elsewhere")]
 
 
 ACTIONS = {

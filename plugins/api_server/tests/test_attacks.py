@@ -1,5 +1,6 @@
 """What the service refuses, whoever asks, and what a front in foreign hands could do."""
 
+import base64
 import json
 import socket
 import ssl
@@ -11,7 +12,9 @@ import pytest
 from full_node import UPID
 from privileges import only_root
 
-from pvefw_api_server import users, wire
+from pvefw.core.masking import MASK
+from pvefw_api import table
+from pvefw_api_server import answering, permissions, users, wire
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 AUDITOR, OPERATOR = "monitor@pve", "operator@pve"
@@ -23,6 +26,11 @@ def words(answer):
     assert found["data"] is None
     assert found["errors"], "clients read nothing else"
     return found["message"]
+
+
+def settings(text):
+    """As a call has them."""
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def config(service):
@@ -162,6 +170,13 @@ def test_a_token_may_no_more_than_its_user(service, token):
         ("GET", "/cluster/acme/tos", {"ca-file": "/etc/shadow"}),
         ("POST", "/nodes/pve1/pvefw/instances/observer", {"id": "x", "api": "exec"}),
         ("PUT", "/nodes/pve1/pvefw/instances/observer/tell", {"data": "cHJvZ3JhbT0vYmluL3No"}),
+        ("PUT", "/nodes/pve1/pvefw/boot/cmdline", {"text": "root=/dev/sda1 init=/tmp/x"}),
+        ("PUT", "/cluster/acme/plugins/standalone", {"data": settings("port=cmd:/bin/id")}),
+        ("PUT", "/cluster/acme/plugins/standalone", {"data": settings("webroot=/root/.ssh")}),
+        ("POST", "/cluster/acme/plugins",
+         {"id": "x", "type": "standalone", "data": settings("webroot=/root/.ssh")}),
+        ("POST", "/cluster/acme/plugins",
+         {"id": "x", "type": "dns", "api": "ovh", "data": settings("OVH_CA_FILE=/etc/shadow")}),
         ("POST", "/cluster/acme/account", {"contact": "a@b.example"}),
         ("POST", "/cluster/acme/plugins",
          {"id": "x", "type": "dns", "api": "exec", "data": "cHJvZ3JhbT0vYmluL3No"}),
@@ -177,6 +192,32 @@ def test_what_leads_to_programs_and_files_is_roots(service, token, method, path,
     answer = service.call(method, path, as_=token("admin@pam"), **where)
     assert answer.status_code == 403
     assert "root@pam" in words(answer)
+
+
+def test_a_reference_of_roots_is_sent_nowhere_else(service, token):
+    """Who changes where a secret goes, and leaves it masked, would have it."""
+    admin, path = token("admin@pam"), "/cluster/acme/plugins/kept"
+    keys = "OVH_AK=file:/root/ak\nOVH_AS=file:/root/as\n"
+    added = {"id": "kept", "type": "dns", "api": "ovh", "data": settings(keys)}
+    assert service.call("POST", "/cluster/acme/plugins", as_="root@pam", data=added).ok
+    elsewhere = f"OVH_AK={MASK}\nOVH_AS={MASK}\nOVH_END_POINT=https://198.51.100.1\n"
+    for change in ({"data": settings(elsewhere)}, {"api": "exec"}):
+        assert service.call("PUT", path, as_=admin, data=change).status_code == 403, change
+    assert service.call("PUT", path, as_=admin, data={"disable": 1}).status_code == 200
+
+
+def test_two_changes_at_once_make_nothing_together_that_is_roots(service):
+    """What was looked at is what is changed: the plugin by one call, its settings by another."""
+    endpoint, _ = table.find("PUT", "/cluster/acme/plugins/x")
+    who = users.Identity("admin@pam", (users.grants(["/=Sys.Modify"]),))
+    before = permissions.pinned(who, endpoint, {"api": "exec"}, service.paths)
+    added = {"id": "twice", "type": "dns", "api": "ovh",
+             "data": settings("OVH_AK=a\nOVH_AS=b\n")}  # fmt: skip
+    assert service.call("POST", "/cluster/acme/plugins", as_="root@pam", data=added).ok
+    change = ("PUT", "/cluster/acme/plugins/twice")
+    late = service.call(*change, as_="admin@pam", data={**before, "disable": 1, "api": "ovh"})
+    assert "digest" in words(late)
+    assert service.call(*change, as_="admin@pam", data={"disable": 1}).ok
 
 
 # --- paths, headers, bodies --------------------------------------------------------------------------
@@ -391,6 +432,18 @@ def test_the_journal_has_who_did_what_and_no_value(service):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("path", ["/access/ticket", "/nodes/pve1/config", "/nowhere"])
+def test_json_that_is_sent_as_a_form_is_not_in_the_journal(service, path):
+    """curl's -d names no type but a form's: all of the body was the name of a parameter."""
+    body = '{"username": "root@pam", "password": "pass-geheim"}'
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    given = {**form, "Authorization": "PVEAPIToken=a@pve!b=c"}
+    service.call("POST", path, data=body, headers=given)
+    said = service.said.read_text()
+    assert f"POST {path} [?] " in said
+    assert "geheim" not in said
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/version?%0aroot@pam%20192.0.2.1%20PUT%20/forged"), ("POST", "/version?%E2%80%A8forged=1"),
@@ -468,6 +521,25 @@ def test_a_damaged_file_of_users_is_not_shown_to_strangers(service):
     journal = service.said.read_text()
     assert f"{place}: it is damaged" in journal
     assert "JBSWY3DPEHPK3PXP" not in journal
+
+
+@pytest.mark.parametrize(
+    ("given", "at_once"),
+    [
+        ({}, True),
+        ({"limit": "500", "start": "100"}, True),
+        ({"limit": "300000"}, False),
+        ({"limit": ["1", "2"]}, False),
+        ({"start": "300000"}, False),
+        ({"userfilter": "x"}, False),
+    ],
+)
+def test_nobody_waits_for_a_list_without_end(service, given, at_once):
+    """What the helper answers itself keeps it from all others: half a minute for a long history."""
+    ticket, _ = service.ticket("reader@pam")
+    path = "/nodes/pve1/tasks"
+    message = {"method": "GET", "path": path, "parameters": given, "ticket": ticket}
+    assert answering.is_at_once(service.paths, message) is at_once
 
 
 def test_the_largest_call_is_bounded():

@@ -110,6 +110,8 @@ def test_who_has_no_rights(server, pbs, pmg, issue):
         ((502, None), Unavailable, "status 502"),
         ((200, []), ProviderError, "names another one"),
         ((200, [{"fingerprint": "00:11"}]), ProviderError, "names another one"),
+        ((200, "x" * (2 << 20)), ProviderError, "larger than"),
+        ((400, "x" * (2 << 20)), ProviderError, "larger than"),
     ],
 )
 def test_what_is_not_a_success(server, pbs, issue, answer, error, said):

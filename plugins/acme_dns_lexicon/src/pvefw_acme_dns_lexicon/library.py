@@ -21,6 +21,8 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 """Options that end so are shown; everything else may be a credential and is masked."""
+_PATH = re.compile(r"file(name)?$", re.IGNORECASE)
+"""Options that end so name a file of this host."""
 _PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
 """Their modules publish the zone after a change, in a step of its own, and not where nothing changes.
 
@@ -28,6 +30,8 @@ So one record comes or goes again where a call finds everything as it should be.
 """
 _SECONDS = 30.0
 """What a connection waits for an answer."""
+_PIECE, _LARGEST = 1 << 14, 32 << 20
+"""Bytes that are read at once, and of an answer: the limit holds for all that asks through requests."""
 _LIMITED = "pvefw_limited"
 """The mark of what :func:`_limit_requests` has put in the place of what requests does."""
 _NO_APEX = {"desec", "hetzner"}
@@ -79,6 +83,7 @@ def settings(name: str) -> Sequence[SettingInfo]:
             help=(action.help or action.dest).strip(),
             secret=not _PUBLIC.search(action.dest),
             default="" if action.default is None else str(action.default),
+            type="path" if _PATH.search(action.dest) else "string",
             choices=tuple(map(str, action.choices or ())),
         )
         for action in parser._actions  # noqa: SLF001 - argparse has no other way to ask
@@ -168,8 +173,26 @@ class Session:
         return {text: text.strip('"').replace('" "', "") for text in texts}
 
 
+def _read(answer: Any) -> None:
+    """Read the body of an answer, up to a limit, which requests has none of.
+
+    :raises requests.ConnectionError: it is larger.
+    """
+    from requests import ConnectionError as Lost
+
+    body = bytearray()
+    for piece in answer.iter_content(_PIECE):
+        body += piece
+        if len(body) > _LARGEST:
+            answer.close()
+            raise Lost(f"the answer is larger than {_LARGEST} bytes")
+    answer._content = bytes(body)  # noqa: SLF001 - there is no public name
+
+
 def _limit_requests() -> None:
-    """Give every request a time limit that has none: the library's modules set none.
+    """Give every request a time limit that has none, and each answer a largest size.
+
+    The library's modules set neither.
 
     It is looked at each time: somebody else in this process may have put back what was there before.
     """
@@ -188,7 +211,10 @@ def _limit_requests() -> None:
         *rest: Any,
         **more: Any,
     ) -> Any:
-        return send(self, request, stream, timeout or _SECONDS, *rest, **more)
+        answer = send(self, request, stream, timeout or _SECONDS, *rest, **more)
+        if not stream and answer.raw is not None:  # else, whoever asked reads it as he likes
+            _read(answer)
+        return answer
 
     setattr(limited, _LIMITED, True)
     HTTPAdapter.send = limited  # type: ignore[method-assign]  # no other way into its modules

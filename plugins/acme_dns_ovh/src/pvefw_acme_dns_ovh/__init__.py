@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pvefw.api import CredentialsRejected, ProviderError, Task, TxtRecord, hookimpl, setting
@@ -44,7 +45,9 @@ class Ovh:
     )
     OVH_CLIENT_ID: str = setting(help="OAuth2 client id, instead of the keys.", default="")
     OVH_CLIENT_SECRET: str = setting(help="OAuth2 client secret.", default="", secret=True)
-    OVH_CA_FILE: str = setting(help="Certificates to trust for a test endpoint.", default="")
+    OVH_CA_FILE: Path | None = setting(
+        help="Certificates to trust for a test endpoint.", default=None
+    )
 
     def __post_init__(self) -> None:
         if bool(self.OVH_AK) != bool(self.OVH_AS):
@@ -60,7 +63,7 @@ class Ovh:
             raise ValueError(f"OAuth2 works at {', '.join(TOKEN_URLS)} only")
         if self.OVH_CK_EXPIRES:
             _time(self.OVH_CK_EXPIRES)
-        http = Http(self.OVH_CA_FILE)
+        http = Http(str(self.OVH_CA_FILE or ""))
         self._keys = ApplicationKeys(http, where.base, self.OVH_AK, self.OVH_AS, self.OVH_CK)
         client = OAuth2Client(http, where.token_url, self.OVH_CLIENT_ID, self.OVH_CLIENT_SECRET)
         self._api = Api(http, where.base, client if self.OVH_CLIENT_ID else self._keys)

@@ -8,6 +8,8 @@ import requests
 from pvefw.api import Unavailable, cause_of
 
 _SECONDS = 30.0
+_PIECE, _LARGEST = 1 << 14, 8 << 20
+"""Bytes that are read at once, and of an answer: the numbers of a million records."""
 
 
 class Http:
@@ -32,16 +34,44 @@ class Http:
     ) -> requests.Response:
         """One request; whatever the status of the answer is.
 
-        :raises Unavailable: no answer within 30 seconds, or no connection.
+        No redirection is followed: what shows who we are is for the server that was asked.
+
+        :raises Unavailable: no answer within 30 seconds, or none that this API gives.
         """
         try:
-            return self._session.request(
-                method, url, data=data, headers=headers, auth=auth, timeout=_SECONDS
-            )
+            with self._session.request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                auth=auth,
+                timeout=_SECONDS,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return _read(answer)
         except requests.Timeout as error:
             raise Unavailable(f"{url}: no answer within {_SECONDS:g} seconds") from error
         except requests.RequestException as error:
             raise Unavailable(f"{url}: no answer: {cause_of(error)}") from error
+
+
+def _read(answer: requests.Response) -> requests.Response:
+    """An answer with its body.
+
+    :raises Unavailable: it is a redirection, or larger than any of OVH's.
+    """
+    if answer.is_redirect:
+        where = answer.url.partition("?")[0]
+        raise Unavailable(f"{where}: it redirects, which OVH's API does not")
+    body = bytearray()
+    for piece in answer.iter_content(_PIECE):
+        body += piece
+        if len(body) > _LARGEST:
+            where = answer.url.partition("?")[0]
+            raise Unavailable(f"{where}: the answer is larger than {_LARGEST} bytes")
+    answer._content = bytes(body)  # noqa: SLF001 - requests has no limit of its own
+    return answer
 
 
 def parsed(answer: requests.Response) -> Any:

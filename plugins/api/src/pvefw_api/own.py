@@ -7,8 +7,10 @@ from pvefw_api.calls import Command
 
 ROOT = "/nodes/{node}/pvefw"
 INSTANCES = f"{ROOT}/instances/"
-ROOTS = (INSTANCES, f"{ROOT}/acme/accounts/")
-"""What only root changes: settings may name programs, and Proxmox VE's own accounts are root's, too."""
+ROOTS = (INSTANCES, f"{ROOT}/acme/accounts/", f"{ROOT}/boot/cmdline")
+"""What only root changes: settings and the kernel command line (``init=``) may name programs, and Proxmox
+VE's own accounts are root's, too.
+"""
 _DRY = {"dry-run": True}
 
 _LINES = (

@@ -8,6 +8,7 @@ cross-site forgery, the permissions and the parameters. What can be called is th
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,10 @@ from pvefw_api_server.request import Request
 from pvefw_api_server.users import Identity
 
 LOGIN = ("POST", "/access/ticket")
+_OF_LOGIN = {"username", "password", "realm", "tfa-challenge", "new-format", "otp", "path", "privs"}
+"""What clients send there; some of it is Proxmox VE's only."""
+_UNKNOWN = "?"
+"""What stands in the journal for names of parameters that do not exist."""
 _OFTEN = ("pvefw.cli.task", "pvefw.tasks.history", "pvefw.guests.backends", "pvefw.guests.bulk")
 """Modules that are loaded before a call needs them: whoever waits for a task asks once a second, and
 whoever lists guests asks for each of them.
@@ -38,6 +43,8 @@ _AT_ONCE = {
 }
 """What only reads an index and is asked for all the time: a process for each call would cost more."""
 _LISTS = {"/cluster/tasks", "/nodes/{node}/tasks"}
+_COUNTS, _FEW = ("limit", "start"), "[0-9]{1,3}"
+"""Parameters of a list that say how much of it is looked at, and what is little."""
 _KEPT: dict[object, tuple[object, Any]] = {}
 """Lists that were asked for lately, each with what the files were then."""
 _MOST_LISTS, _MOST_ROWS = 16, 100
@@ -65,9 +72,14 @@ def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
 
 
 def _is_searched(paths: Paths, request: Request) -> bool:
-    """Whether a list is of one user's tasks: they may be few, and all that there are looked at."""
+    """Whether all tasks that there are may be looked at, while everybody else would wait: for a long
+    list, or that of one user, who may have few.
+    """
+    few = all(re.fullmatch(_FEW, request.parameters.get(key, "0")) for key in _COUNTS)
     who = identify(paths, request)
-    return "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)
+    return (
+        not few or "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)
+    )
 
 
 def answer(
@@ -144,11 +156,12 @@ def _called(paths: Paths, request: Request, who: Identity, peers: int) -> Any:
         from pvefw_api_server import elsewhere  # few calls need a client of HTTPS
 
         return elsewhere.hand_on(paths, named["node"], request, peers)
-    permissions.check(who, endpoint, {**request.parameters, **named}, paths)
+    given = permissions.pinned(who, endpoint, request.parameters, paths)
+    permissions.check(who, endpoint, {**given, **named}, paths)
     if request.method == "GET" and endpoint.path in _LISTS:
         answered = _list(paths, request, who)
     else:
-        answered = call.call(paths, request.method, request.path, request.parameters, user=who.name)
+        answered = call.call(paths, request.method, request.path, given, user=who.name)
     return permissions.visible(who, endpoint, answered, paths)
 
 
@@ -198,7 +211,21 @@ def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -
 
 
 def _audit(request: Request, who: str, outcome: str) -> None:
-    """Put a call into the journal: who, from where, what, how it went; never a parameter's value."""
-    keys = " ".join(sorted(request.parameters))
+    """Put a call into the journal: who, from where, what, how it went; never a parameter's value.
+
+    Nor a name that is none: of JSON that is sent as a form, all is the name of one parameter.
+    """
+    known = _names(request)
+    keys = " ".join(sorted({key if known(key) else _UNKNOWN for key in request.parameters}))
     words = f"{who} {request.client} {request.method} {request.path} [{keys}] {outcome}"
     say(text.one_line(words), err=True)  # a line break in a name would begin an entry of its own
+
+
+def _names(request: Request) -> Callable[[str], bool]:
+    """Whether something is the name of a parameter of a call."""
+    if (request.method, request.path) == LOGIN:
+        return _OF_LOGIN.__contains__
+    with contextlib.suppress(PvefwError):
+        endpoint, _ = table.find(request.method, request.path)
+        return lambda key: schema.find(endpoint.parameters, key) is not None
+    return lambda _: False

@@ -5,12 +5,14 @@ schema leaves the decision to the function, in words; those words are here. What
 schema and names programs or files of this host is root's: whoever may set that could become root.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pvefw import instances
 from pvefw.core import references
-from pvefw.core.errors import ConfigError, NotFound, PvefwError
+from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PvefwError
 from pvefw.core.families import DNS
 from pvefw.instances import instance_binding
 from pvefw.instances.codec import decode_data
@@ -59,6 +61,23 @@ def check(who: Identity, endpoint: Endpoint, given: Mapping[str, Any], paths: Pa
         _check_settings(given, paths)
 
 
+def pinned(
+    who: Identity, endpoint: Endpoint, given: Mapping[str, str], paths: Paths
+) -> Mapping[str, str]:
+    """The parameters of a call, which then changes nothing but what :func:`check` looks at.
+
+    Else two changes at once, each of them allowed, could make together what is not.
+
+    :raises DigestMismatch: the caller has seen another state than there is.
+    """
+    if who.is_root or endpoint.method != "PUT" or not endpoint.path.startswith(_SETTINGS):
+        return given
+    now = instances.digest(Node.open(paths), DNS.name)
+    if given.get("digest", now) != now:
+        raise DigestMismatch("the plugins were changed by somebody else (digest mismatch)")
+    return {**given, "digest": now}
+
+
 def _node(given: Mapping[str, Any], paths: Paths) -> str:
     """The node that a path names, which one that is to be woken is not this one; else this one."""
     node = str(given.get("node", paths.node))
@@ -95,23 +114,37 @@ def _check_task(who: Identity, endpoint: Endpoint, upid: str, paths: Paths) -> N
 def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
     """Settings that lead to a program or a file of this host are root's.
 
-    What matters is what the instance has afterwards: the plugin may be changed without its settings.
+    What matters is what the instance has afterwards: the plugin may be changed without its settings, and
+    a masked value stands for the one that was there. What cannot be found out is refused.
+
+    :raises PvefwError: what their plugin declares cannot be found out.
     """
     node = Node.open(paths)
-    try:
-        before = instances.load(node, DNS.name, str(given.get("id", "")))
-        plugin, values = before.plugin, dict(before.settings)
-    except NotFound:
-        plugin, values = "", {}
-    try:
-        data = decode_data(str(given.get("data", "")))
-        infos = instance_binding.declared(node, DNS.name, str(given.get("api", plugin)))
-    except (ConfigError, PvefwError):
-        return  # the call will be refused with its own words
+    before = _instance(node, given)
+    if before is None:
+        return  # the call says so
+    after = replace(before, plugin=str(given.get("api", before.plugin)))
+    is_placed = "data" in given
+    if is_placed:
+        try:
+            after = replace(after, settings=decode_data(str(given["data"])))
+        except ConfigError:
+            return  # as above: it reads them by the same function
+        after = instances.unmasked(after, before)
+    infos = instance_binding.declared(node, after.family, after.plugin) if after.settings else ()
     files = {info.key for info in infos if info.type == "path"}
-    for name, value in {**values, **data}.items():
-        if name in files or (name in data and references.is_reference(value)):
+    is_new = is_placed or after.plugin != before.plugin
+    for name, value in after.settings.items():
+        if name in files or (is_new and references.is_reference(value)):
             raise _refused(f"{name} names a program or a file: user != root@pam")
+
+
+def _instance(node: Node, given: Mapping[str, Any]) -> instances.Instance | None:
+    """What a call is about: the instance that is there, or a new one without settings."""
+    id_, type_ = str(given.get("id", "")), str(given.get("type", ""))
+    with contextlib.suppress(NotFound):
+        return instances.load(node, DNS.name, id_)
+    return instances.Instance(instances.family_of(type_), id_, type_) if type_ else None
 
 
 # --- answers ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,6 +27,23 @@ _SECONDS = 60.0
 _REFUSED = (401, 403)
 _ERROR, _SERVER_ERROR = 400, 500
 _SAID = 300
+_PIECE, _LARGEST = 1 << 14, 1 << 20
+"""Bytes that are read at once, and of an answer."""
+
+
+def _read(answer: requests.Response) -> None:
+    """Read the body of an answer.
+
+    :raises ProviderError: it is larger than any of the API's.
+    """
+    body = bytearray()
+    for piece in answer.iter_content(_PIECE):
+        body += piece
+        if len(body) > _LARGEST:
+            raise ProviderError(
+                f"{urlsplit(answer.url).netloc}: the answer is larger than {_LARGEST} bytes"
+            )
+    answer._content = bytes(body)  # noqa: SLF001 - requests has no limit of its own
 
 
 class _Pinned(HTTPAdapter):
@@ -91,7 +109,8 @@ class _Server:
         :raises ProviderError: it cannot be asked, or refuses.
         """
         try:
-            answer = self._sent(session, self._url(path), form)
+            with self._sent(session, self._url(path), form) as answer:
+                _read(answer)
         except requests.RequestException as error:
             raise Unavailable(f"{self.host}:{self.port}: {cause_of(error)}") from error
         if answer.status_code < _ERROR:
@@ -110,6 +129,7 @@ class _Server:
     ) -> requests.Response:
         """Nothing is sent to a server that is not trusted: by its CA, else by the fingerprint."""
         options: dict[str, Any] = {"data": form, "timeout": _SECONDS, "allow_redirects": False}
+        options["stream"] = True
         trusted = str(self.ca_file) if self.ca_file else True
         try:
             return session.post(url, verify=trusted, **options)
