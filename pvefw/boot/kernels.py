@@ -68,7 +68,7 @@ def installed(paths: Paths) -> Installed:
         if missing and _is_beside(kernel, candidates, paths.modules / version):
             continue
         if missing:
-            incomplete[version] = f"there is no {missing}"
+            incomplete[version] = missing
         else:
             complete.append(kernel)
     return Installed(complete, incomplete)
@@ -106,11 +106,16 @@ def _is_beside(kernel: Kernel, candidates: Collection[str], modules: Path) -> bo
     )
 
 
-def _missing(kernel: Kernel, modules: Path) -> Path | None:
+def _missing(kernel: Kernel, modules: Path) -> str:
+    """What a kernel lacks; empty where it is complete."""
     for path in (kernel.vmlinuz, kernel.initrd):
-        if not path.is_file() or not path.stat().st_size:
-            return path
-    return None if modules.is_dir() else modules
+        if not path.exists():
+            return f"there is no {path}"
+        if not path.is_file():
+            return f"{path} is not a file"
+        if not path.stat().st_size:
+            return f"{path} is empty"
+    return "" if modules.is_dir() else f"there is no {modules}"
 
 
 def running() -> str:
