@@ -358,3 +358,13 @@ def test_yes_to_everything_needs_no_external_account_binding(authority, pebble):
     )
     assert "Warning" not in said  # of getpass, which cannot hide what comes through a pipe
     assert "the key of the external account binding is not base64url" in said
+
+
+def test_what_is_odd_in_a_file_is_said_before_a_task_too(node):
+    config = node.root / "etc/pve/nodes/pve1/config"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("acmedomain0: a.example # mine\nballooning-target: 70\n")
+    for line, status in [("config get", 0), ("acme cert order", 255)]:
+        said = node.types(f"pvenode {line}", status)
+        assert said.count("config:1: acmedomain0: 'a.example # mine' is neither") == 1, line
+    assert node.result("pvenode config get") == "ballooning-target: 70\n"

@@ -46,8 +46,16 @@ def run(words: Sequence[str]) -> int:
     """
     app = App(words)
     app.error_prefix = PROGRAM
-    status = guarded(app, lambda: _dispatch(app, words))
+    status = guarded(app, lambda: _listening(app, words))
     return DONE if status == DONE else FAILURE
+
+
+def _listening(app: App, words: Sequence[str]) -> object:
+    """What is odd in a file is also said where it is read before pvefw's command, or without one."""
+    from pvefw.store import oddities
+
+    with oddities.listening(app.warn, app.heard):
+        return _dispatch(app, words)
 
 
 # --- which command --------------------------------------------------------------------------------
