@@ -115,7 +115,7 @@ def _missing(kernel: Kernel, modules: Path) -> str:
         except OSError:  # its package may be on its way out just now
             return f"there is no {path}"
         if not stat.S_ISREG(status.st_mode):
-            return f"{path} is no file"
+            return f"{path} is not a file"
         if not status.st_size:
             return f"{path} is empty"
     return "" if modules.is_dir() else f"there is no {modules}"

@@ -1,6 +1,6 @@
 """What the settings of a certificate refer to: accounts, plugin instances, targets. All must be there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pvefw import instances
@@ -88,7 +88,8 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[Fault]:
         observers = {instance.id: instance for instance in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
-                hint = f"Add it first: pvefw observer add {target} --api NAME --data FILE"
+                add = f"pvefw observer add {target} --api NAME --data FILE"
+                hint = f"{_those(observers)}Add it first: {add}"
                 yield Fault(f"its target {target} is no observer", hint)
             elif collision := collisions.of_target(node, settings, observers[target]):
                 yield Fault(collision, _OF_ITS_OWN)
@@ -102,8 +103,13 @@ def _accounts(node: Node, settings: CertificateSettings) -> Iterator[Fault]:
     known: Sequence[str] = account_store.names(node.paths) if wanted else ()
     for account in wanted:
         if account not in known:
-            hint = f"Register it first: pvefw acme account register {account} MAIL"
+            hint = f"{_those(known)}Register it first: pvefw acme account register {account} MAIL"
             yield Fault(f"there is no ACME account named {account}", hint)
+
+
+def _those(known: Iterable[str]) -> str:
+    """Of what exists, one may have been meant."""
+    return f"There are: {', '.join(sorted(known))}. " if known else ""
 
 
 def _entry(
@@ -117,7 +123,8 @@ def _entry(
     if entry.chosen and entry.plugin not in known:
         yield Fault(
             f"{entry.where}: there is no plugin instance {entry.plugin}",
-            f"Add it first: pvefw acme plugin add dns {entry.plugin} --api NAME --data FILE",
+            f"{_those(known)}Add it first: pvefw acme plugin add dns {entry.plugin} --api NAME "
+            "--data FILE",
         )
     elif entry.chosen and entry.name.startswith("*.") and known[entry.plugin].family != DNS.name:
         yield Fault(

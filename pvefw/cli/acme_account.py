@@ -21,6 +21,7 @@ ENDPOINTS = (
     ("Let's Encrypt V2", "https://acme-v02.api.letsencrypt.org/directory"),
     ("Let's Encrypt V2 Staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
 )
+_ATTEMPTS = 3
 _name = click.argument("name", default="default", shell_complete=candidates.accounts)
 _directory = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 _ca_file = click.option(
@@ -82,16 +83,14 @@ def register(
     name = names[0] if names else "default"
     contacts = _contacts(name, contact)
     accounts.check_new(app.paths, name)
-    custom = directory is not None
-    if directory is None:
-        directory, custom = _ask_directory()
-    directory = directories.url_of(directory)
+    directory = directories.url_of(_ask_directory() if directory is None else directory)
+    custom = directory not in {url for _, url in ENDPOINTS}
     binding = _given_binding(eab_kid, eab_hmac_key_file)
     offer = accounts.look_at(directory, ca_file)
     if offer.terms and not accept_tos:
         _ask_terms(offer.terms)
     if binding is None and (custom or offer.binding_required) and _interactive():
-        binding = _ask_binding()
+        binding = _ask_binding(required=offer.binding_required)
     if offer.binding_required and binding is None:
         why = f"{directory} requires an external account binding"
         raise UsageError(f"acme account register: {why}", hint=directories.binding_hint(directory))
@@ -128,8 +127,37 @@ def _interactive() -> bool:
     return sys.stdin.isatty() or click.get_current_context().ensure_object(App).piped_answers
 
 
-def _ask_directory() -> tuple[str, bool]:
-    """The URL, and whether it was typed in."""
+def _ask(question: str, *, hidden: bool = False) -> str:
+    """One answer, perhaps empty. click itself would ask a pipe from yes(1) for ever."""
+    return str(
+        click.prompt(
+            question,
+            default="",
+            show_default=False,
+            prompt_suffix=": ",
+            hide_input=hidden and sys.stdin.isatty(),
+        )
+    ).strip()
+
+
+def _ask_often(question: str, acceptable: Callable[[str], bool], otherwise: str) -> str:
+    """The first answer that is acceptable, of a few.
+
+    :raises UsageError: none was.
+    """
+    for _ in range(_ATTEMPTS):
+        answer = _ask(question)
+        if acceptable(answer):
+            return answer
+        say(f"'{answer}' {otherwise}" if answer else f"The answer is empty; it {otherwise}")
+    raise UsageError(
+        f"acme account register: {question}: no usable answer in {_ATTEMPTS} attempts",
+        hint="Nothing was registered. Without questions: --directory URL --accept-tos",
+    )
+
+
+def _ask_directory() -> str:
+    """The URL of a directory."""
     if not _interactive():
         raise UsageError(
             "acme account register: no directory was given and there is no terminal to ask",
@@ -139,12 +167,12 @@ def _ask_directory() -> tuple[str, bool]:
     for number, (title, url) in enumerate(ENDPOINTS):
         say(f"{number}) {title} ({url})")
     say(f"{len(ENDPOINTS)}) Custom")
-    choice = click.prompt(
-        "Enter selection", type=click.IntRange(0, len(ENDPOINTS)), prompt_suffix=": "
-    )
+    numbers = [str(number) for number in range(len(ENDPOINTS) + 1)]
+    wrong = f"is not a number from 0 to {numbers[-1]}."
+    choice = int(_ask_often("Enter selection", numbers.__contains__, wrong))
     if choice < len(ENDPOINTS):
-        return ENDPOINTS[choice][1], False
-    return click.prompt("Enter custom URL", prompt_suffix=": "), True
+        return ENDPOINTS[choice][1]
+    return _ask_often("Enter custom URL", bool, "is not a URL.")
 
 
 def _ask_terms(url: str) -> None:
@@ -154,14 +182,15 @@ def _ask_terms(url: str) -> None:
             "acme account register: the terms of service were not agreed to",
             hint="Read them, then add --accept-tos.",
         )
-    answer = click.prompt(
-        "Do you agree to the above terms? [y|N]",
-        default="N",
-        show_default=False,
-        prompt_suffix=": ",
-    )
-    if answer.strip().lower() not in ("y", "yes"):
-        raise UsageError("acme account register: the terms of service were not agreed to")
+    if not _is_yes(_ask("Do you agree to the above terms? [y|N]")):
+        raise UsageError(
+            "acme account register: the terms of service were not agreed to",
+            hint="Nothing was registered. To agree, answer y or add --accept-tos.",
+        )
+
+
+def _is_yes(answer: str) -> bool:
+    return answer.lower() in ("y", "yes")
 
 
 def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | None:
@@ -185,20 +214,20 @@ def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | 
         ) from error
 
 
-def _ask_binding() -> tuple[str, str] | None:
+def _ask_binding(*, required: bool) -> tuple[str, str] | None:
     """Key id and key of the external account binding, from the terminal."""
     try:
-        wanted = click.confirm(
-            "Do you want to use external account binding?", default=False, prompt_suffix=" "
-        )
+        wanted = _is_yes(_ask("Do you want to use external account binding? [y|N]"))
     except click.Abort:
         if sys.stdin.isatty():
             raise
         return None  # a pipe that has no more answers
     if not wanted:
         return None
-    kid = click.prompt("Enter EAB key id").strip()
-    return kid, click.prompt("Enter EAB key", hide_input=True).strip()
+    kid = _ask("Enter EAB key id")
+    if _is_yes(kid) and not required and not sys.stdin.isatty():
+        return None  # yes(1) agrees to everything
+    return kid, _ask("Enter EAB key", hidden=True)
 
 
 @account.command("list")

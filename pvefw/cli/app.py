@@ -56,6 +56,8 @@ class App:
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
+        self.heard = set[str]()
+        """The warnings of odd files that were shown already."""
         self.printing = Printing()
         self.piped_answers = False
         """Whether questions are asked without a terminal, too, and answered through a pipe."""

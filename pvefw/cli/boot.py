@@ -15,7 +15,7 @@ from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
-from pvefw.core.errors import UsageError
+from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.boot.status import EspStatus, Status
@@ -30,7 +30,7 @@ def _confirm(lines: Sequence[str], *, yes: bool) -> None:
     """Show what is about to be done, and ask.
 
     :raises UsageError: nobody is there to answer.
-    :raises click.Abort: the answer is no.
+    :raises PvefwError: the answer is no.
     """
     for line in lines:
         say(line)
@@ -40,7 +40,8 @@ def _confirm(lines: Sequence[str], *, yes: bool) -> None:
         raise UsageError(
             "cannot ask for confirmation: not a terminal; nothing was changed", hint="Give --yes."
         )
-    click.confirm("Do it?", abort=True)
+    if not click.confirm("Do it?"):
+        raise PvefwError("not confirmed; nothing was changed")
 
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")

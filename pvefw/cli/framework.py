@@ -115,7 +115,8 @@ class _Common(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         from pvefw.store import oddities
 
-        with oddities.listening(ctx.ensure_object(App).warn):
+        app = ctx.ensure_object(App)
+        with oddities.listening(app.warn, app.heard):
             return super().invoke(ctx)
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:

@@ -71,7 +71,10 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     except PvefwError as error:
         _explain(app, error)
         return error.exit_status
-    except (Cancelled, KeyboardInterrupt, click.Abort):
+    except (Cancelled, KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__context__, EOFError):  # which click turns into the same as Ctrl-C
+            _explain(app, _no_answer())
+            return FAILED
         say(f"{app.error_prefix}: interrupted", err=True)
         return FAILED
     except BrokenPipeError:
@@ -135,6 +138,13 @@ def _explain(app: App, error: PvefwError) -> None:
 def _shortened(message: str) -> str:
     """A text without the end of words that no screen holds."""
     return re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][: _LONGEST // 3]}…", message)
+
+
+def _no_answer() -> PvefwError:
+    return PvefwError(
+        "the input ended where an answer was expected; nothing was changed after that question",
+        hint="Answer at a terminal, or give options instead: --help names them.",
+    )
 
 
 def _as_explained(error: OSError) -> PvefwError:

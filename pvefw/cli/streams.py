@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+import warnings
 
 TYPE_CHECKING = False  # as typing has it; `--version` would wait for its import
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def carry_out(command: "Callable[[], int]") -> "NoReturn":
     open_standard_streams()
     descriptors.keep()
     memory.keep_private()
+    if not sys.warnoptions:  # those of libraries are for developers, who ask for them with -W
+        warnings.simplefilter("ignore")
     leave(command())
 
 

@@ -40,7 +40,7 @@ def run_task(
     if app.caller is not None:
         app.caller.run(type_, work, id_)
         return
-    app.error_prefix = "Task ERROR"
+    program, app.error_prefix = app.error_prefix, "Task ERROR"
     echoing = contextlib.nullcontext() if app.detach or quiet else _echo()
     refusable = refusable and not app.detach  # who has been given its id may ask for it
     task = None
@@ -56,7 +56,7 @@ def run_task(
             work(task)
     except PvefwError:
         if task and task.refused:
-            app.error_prefix = "pvefw"
+            app.error_prefix = program
         raise
     if not quiet:
         _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")

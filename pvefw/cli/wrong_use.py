@@ -228,6 +228,11 @@ def _in_order(path: Sequence[str]) -> str:
 
 def _no_such_file(error: click.BadParameter, name: str, what: str) -> tuple[str, str]:
     given = error.message.partition("'")[2].rpartition("'")[0]
+    if "-----BEGIN " in given:  # what the file should contain, perhaps a key: it is not repeated
+        return (
+            f"{name}: this is what {what} contains, and not its name",
+            f"{name} takes the name of {what}: write the text into one, with mode 0600, and name it.",
+        )
     if "=" in given:  # a setting, perhaps a secret: it is not repeated
         return f"{name}: this is not the name of {what}", f"{name} takes {what} with such lines."
     return (

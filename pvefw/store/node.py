@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pvefw.core.errors import ConfigError, StoreError
 from pvefw.store import files, oddities, pmxcfs
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS, STANDALONE
 from pvefw.store.section_config import SectionConfig
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ class Node:
     @cached_property
     def _plugins(self) -> Mapping[Path, SectionConfig]:
         both = (self.paths.plugins_cfg, self.paths.own_plugins_cfg)
-        return {path: SectionConfig.parse(self.data(path), str(path)) for path in both}
+        parsed = {path: SectionConfig.parse(self.data(path), str(path)) for path in both}
+        for path, config in parsed.items():
+            _report_types(config, path)
+        return parsed
 
     def sections(self, path: Path) -> SectionConfig:
         """The instances in one of the files that have some.
@@ -261,3 +265,15 @@ def _what_is_wrong(key: str, value: str, *, pve: bool) -> str:
     except ValueError as error:
         return f"{error}; the format is {known.format}"
     return f"Proxmox VE does not accept '{value}'" if theirs else ""
+
+
+def _report_types(config: SectionConfig, path: Path) -> None:
+    """Warn of sections that nobody reads: Proxmox VE leaves out those of a type that it does not know."""
+    known = [STANDALONE, *(kind.family for kind in KINDS.values() if kind.acme)]
+    for section in config.sections:
+        if section.type not in known:
+            plain = f"{section.type.removeprefix(oddities.MARK)}: {section.id}"
+            mark = "a byte order mark hides" if section.type.startswith(oddities.MARK) else ""
+            why = f"{mark} '{plain}'" if mark else f"'{plain}' is of no type that is known"
+            assumed = f"it is ignored: sections are {', '.join(known)}"
+            oddities.report(path, section.line, why, assumed)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 Listener = Callable[[str], None]
 
+MARK = "\ufeff"
+"""The byte order mark in a decoded file."""
 _MOST = 20
 """Warnings of one file: one that is no text has a thousand lines, and each makes no sense."""
 

@@ -268,6 +268,11 @@ def test_what_destroys_is_shown_and_done_only_where_somebody_says_so(pvefw, monk
     status, out, err = pvefw(command, "/dev/sdx2")
     assert status == 2 and out.splitlines() == planned.lines and not done.called
     assert "cannot ask for confirmation: not a terminal; nothing was changed\n  Give --yes." in err
+    with monkeypatch.context() as at_terminal:
+        at_terminal.setattr("sys.stdin", Mock(isatty=lambda: True))
+        at_terminal.setattr("click.confirm", lambda _question: False)
+        status, _, err = pvefw(command, "/dev/sdx2")
+    assert status == 1 and err == "pvefw: not confirmed; nothing was changed\n" and not done.called
     status, out, _ = pvefw(command, "/dev/sdx2", "--yes")
     assert status == 0 and out.splitlines()[:2] == planned.lines
     assert done.call_args[0][0] is planned

@@ -83,8 +83,8 @@ def test_a_key_that_is_no_text_is_no_binding(tmp_path, pvefw):
 
 def test_a_directory_that_is_chosen_by_its_number(monkeypatch):
     monkeypatch.setattr(acme_account, "_interactive", lambda: True)
-    monkeypatch.setattr(click, "prompt", Mock(side_effect=[1]))
-    assert acme_account._ask_directory() == (acme_account.ENDPOINTS[1][1], False)
+    monkeypatch.setattr(click, "prompt", Mock(side_effect=["7", "1"]))
+    assert acme_account._ask_directory() == acme_account.ENDPOINTS[1][1]
 
 
 @pytest.mark.parametrize(

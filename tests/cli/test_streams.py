@@ -128,3 +128,21 @@ def test_a_connection_left_in_a_thread_does_not_crash_the_end(tmp_path, start):
             check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (3, "tidied up\n", "")
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["-W", "default"], True)])
+def test_warnings_of_libraries_are_for_developers(options, shown):
+    """urllib3 warns at each connection of a clock before 2025, with its own path and line."""
+    code = (
+        "import warnings; from pvefw.cli import streams\n"
+        "streams.carry_out(lambda: warnings.warn('System time is way off') or 0)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert ("System time is way off" in done.stderr) == shown

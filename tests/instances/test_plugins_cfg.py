@@ -295,3 +295,20 @@ def test_a_damaged_delay(paths, delay):
     files.replace(paths.plugins_cfg, f"dns: x\n\tapi y\n\tvalidation-delay {delay}\n".encode())
     with pytest.raises(ConfigError, match="dns: x: validation-delay"):
         instances.bind(Node.open(paths), instances.load(Node.open(paths), "dns", "x"))
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (b"DNS: mine", "1: 'DNS: mine' is of no type that is known; it is ignored: sections are "),
+        (b"\xef\xbb\xbfdns: mine", "1: a byte order mark hides 'dns: mine'; it is ignored: "),
+    ],
+)
+def test_a_section_of_no_known_type_is_said_and_kept(paths, first, said):
+    """Proxmox VE leaves it out with a warning, too; without one, the instance was just not there."""
+    paths.plugins_cfg.parent.mkdir(parents=True, exist_ok=True)
+    paths.plugins_cfg.write_bytes(first + b"\n\tapi ovh\n\nstandalone: other\n\n")
+    heard = []
+    with oddities.listening(heard.append):
+        instances.load_all(Node.open(paths), "dns")
+    assert [warning for warning in heard if said in warning], heard

@@ -228,6 +228,8 @@ def test_how_a_bulk_action_ended_is_not_in_its_status(farm):
     assert "no bootable device" in node.types("pvefw startall", status=1)
     assert "no bootable device" in node.types("pvenode startall")
     node.types("pvenode startall --vms ,", status=255)
+    said = node.types("pvenode startall --vms 999", status=255)  # nothing has begun
+    assert said.startswith("pvenode: ")
 
 
 # --- certificates -----------------------------------------------------------------------------------
@@ -241,7 +243,8 @@ def test_a_certificate_is_set_shown_and_deleted(node):
     pem = node.root / "etc/pve/nodes/pve1/pveproxy-ssl.pem"
     shown = node.result("pvenode cert set one.crt one.key --output-format json")
     assert json.loads(shown)["filename"] == "pveproxy-ssl.pem"
-    node.types("pvenode cert set two.crt two.key --force 0", status=255)
+    said = node.types("pvenode cert set two.crt two.key --force 0", status=255)
+    assert said.startswith("pvenode: cert set: ")
     assert pem.read_bytes().strip() == (node.directory / "one.crt").read_bytes().strip()
     shown = node.result("pvenode cert set --key two.key two.crt -force 1 -restart 0")
     assert pem.read_bytes().strip() == (node.directory / "two.crt").read_bytes().strip()
@@ -250,6 +253,14 @@ def test_a_certificate_is_set_shown_and_deleted(node):
     assert node.result("pvenode cert set one.crt one.key --force=1 --quiet 1") == ""
     node.types("pvenode cert delete 1")
     assert not pem.exists()
+    assert "nothing to delete" in node.types("pvenode cert delete --restart 1")
+    assert "nothing to delete" not in node.types("pvenode cert delete --help")
+
+
+def test_a_key_in_place_of_its_file_is_not_repeated(node):
+    said = node.types("pvenode cert set /dev/null '-----BEGIN X-----\nMHcCAQEE\n'", status=255)
+    assert "this is what a file contains, and not its name" in said
+    assert "MHcC" not in said
 
 
 def test_an_order_that_is_refused_is_no_task(authority, pebble):
@@ -310,3 +321,50 @@ def test_answers_come_through_a_pipe(authority, pebble):
         f"--directory {pebble.directory}'",
         status=2,
     )
+
+
+def types_into(node, program, line, status):
+    """Run a command that is answered by another one."""
+    return node.types(f"sh -c '{program} | {line}'", status=status)
+
+
+@pytest.mark.parametrize("program", ["yes", 'yes ""', 'echo 2; yes ""'])
+def test_answers_without_end_are_refused(node, program):
+    """Each line of a long output would be a question asked again: it would fill a disk."""
+    register = "pvenode acme account register default mail@example.invalid"
+    said = types_into(node, f"{{ {program}; }} 2>/dev/null", register, 255)
+    assert "no usable answer in 3 attempts\n  Nothing was registered." in said
+
+
+def test_the_end_of_the_answers_is_no_interruption(node):
+    said = types_into(
+        node, "echo 2", "pvenode acme account register default mail@example.invalid", 255
+    )
+    assert "the input ended where an answer was expected" in said
+    assert "interrupted" not in said
+
+
+def test_yes_to_everything_needs_no_external_account_binding(authority, pebble):
+    register = "pvenode acme account register"
+    said = types_into(
+        authority, "yes", f"{register} all mail@example.invalid --directory {pebble.directory}", 0
+    )
+    assert said.endswith("Task OK\n")
+    said = types_into(
+        authority,
+        'printf "y\\ny\\nkid\\n_\\n"',
+        f"{register} bound mail@example.invalid --directory {pebble.directory}",
+        255,
+    )
+    assert "Warning" not in said  # of getpass, which cannot hide what comes through a pipe
+    assert "the key of the external account binding is not base64url" in said
+
+
+def test_what_is_odd_in_a_file_is_said_before_a_task_too(node):
+    config = node.root / "etc/pve/nodes/pve1/config"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("acmedomain0: a.example # mine\nballooning-target: 70\n")
+    for line, status in [("config get", 0), ("acme cert order", 255)]:
+        said = node.types(f"pvenode {line}", status)
+        assert said.count("config:1: acmedomain0: 'a.example # mine' is neither") == 1, line
+    assert node.result("pvenode config get") == "ballooning-target: 70\n"

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,16 @@ def run(words: Sequence[str]) -> int:
     """
     app = App(words)
     app.error_prefix = PROGRAM
-    status = guarded(app, lambda: _dispatch(app, words))
+    status = guarded(app, lambda: _listening(app, words))
     return DONE if status == DONE else FAILURE
+
+
+def _listening(app: App, words: Sequence[str]) -> object:
+    """What is odd in a file is also said where it is read before pvefw's command, or without one."""
+    from pvefw.store import oddities
+
+    with oddities.listening(app.warn, app.heard):
+        return _dispatch(app, words)
 
 
 # --- which command --------------------------------------------------------------------------------
@@ -236,6 +245,15 @@ def _show_the_new_one(app: App, _given: Given, carry_out: _CarryOut) -> None:
     show_certificate(app, chain.describe(path, files.read(path)).as_dict())
 
 
+def _nothing_to_delete(app: App, given: Given, carry_out: _CarryOut) -> object:
+    """Where there is no certificate, the reference deletes none, and scripts go on."""
+    pair = (app.paths.proxy_certificate, app.paths.proxy_key, app.paths.install_intent)
+    if given.more or any(os.path.lexists(path) for path in pair):
+        return carry_out()
+    say(f"{PROGRAM}: {app.paths.proxy_certificate} does not exist: nothing to delete", err=True)
+    return None
+
+
 def _all_but_ok(given: Given) -> Given:
     """``--errors`` wins over ``--statusfilter``."""
     if given.values.get("errors"):
@@ -284,6 +302,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "acme cert order": Difference(check=_check_order),
     "acme cert renew": Difference(check=_check_renewal),
     "acme cert revoke": Difference(check=_check_revocation),
+    "cert delete": Difference(work=_nothing_to_delete),
     "cert set": Difference(work=_show_the_new_one),
     "config get": Difference(work=_lines_of_the_file),
     "migrateall": Difference(change=_older_name, work=_whatever_comes_of_it),
