@@ -56,6 +56,8 @@ class App:
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
+        self.known_guests_only = False
+        """Whether numbers in ``--vms`` that are no guest's are left out, as Proxmox VE does."""
         self.heard = set[str]()
         """The warnings of odd files that were shown already."""
         self.printing = Printing()

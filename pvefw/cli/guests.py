@@ -65,7 +65,8 @@ def bulk_of(
 
     node = Node.open(app.paths)
     workers, backends = bulk.workers(node, max_workers), Backends.load(node, needed=needed)
-    return bulk.Bulk(node, backends, workers, task, command)
+    only_known = app.known_guests_only
+    return bulk.Bulk(node, backends, workers, task, command, only_known=only_known)
 
 
 class Terminal:

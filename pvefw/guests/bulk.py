@@ -80,6 +80,8 @@ class Bulk:
     """For messages: ``startall``."""
     clock: Clock = field(default_factory=SystemClock)
     with_local_disks: bool = False
+    only_known: bool = False
+    """Whether words that name no guest are left out with a warning."""
     outcomes: Sequence[Outcome] = ()
     """Of the last :meth:`run`, also where it has failed."""
     _began: float = 0.0
@@ -116,10 +118,10 @@ class Bulk:
         What no backend knows may be a guest of one that did not answer: the others are served.
 
         :param wanted: the words; ``None`` for all guests.
-        :raises NotFound: a word names no guest, and all were asked, or it names several.
+        :raises NotFound: a word names no guest, all were asked, and none is left out; or it names several.
         """
         listed, failures = self.guests()
-        if wanted is None or not failures:
+        if wanted is None or not (failures or self.only_known):
             return listed, None if wanted is None else list(wanted), failures
         words, unknown = [], list(failures)
         for word in wanted:
@@ -128,7 +130,7 @@ class Bulk:
             except plan.NoSuchGuest:
                 error = NotFound(f"{word}: it is no guest of the backends that answered")
                 self.task.warn(error.message)
-                unknown.append(error)
+                unknown += [error] if failures else []
             else:
                 words.append(word)
         return listed, words, unknown

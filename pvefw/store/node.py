@@ -274,6 +274,6 @@ def _report_types(config: SectionConfig, path: Path) -> None:
         if section.type not in known:
             plain = f"{section.type.removeprefix(oddities.MARK)}: {section.id}"
             mark = "a byte order mark hides" if section.type.startswith(oddities.MARK) else ""
-            why = f"{mark} '{plain}'" if mark else f"'{plain}' is of no type that is known"
+            why = f"{mark} '{plain}'" if mark else f"'{plain}' is of no known type"
             assumed = f"it is ignored: sections are {', '.join(known)}"
             oddities.report(path, section.line, why, assumed)

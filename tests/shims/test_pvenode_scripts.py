@@ -228,8 +228,19 @@ def test_how_a_bulk_action_ended_is_not_in_its_status(farm):
     assert "no bootable device" in node.types("pvefw startall", status=1)
     assert "no bootable device" in node.types("pvenode startall")
     node.types("pvenode startall --vms ,", status=255)
-    said = node.types("pvenode startall --vms 999", status=255)  # nothing has begun
-    assert said.startswith("pvenode: ")
+    assert "pvefw: " in node.types("pvefw startall --vms 999", status=1)
+
+
+def test_numbers_that_are_no_guests_are_left_out(farm):
+    """The reference looks for its guests among the numbers, not for the numbers among its guests."""
+    node = Node(farm.root, PYTHONPATH=str(farm.site))
+    farm.guest(100)
+    said = node.types("pvenode startall --vms 100,999")
+    assert farm.state(100) == "running"
+    assert "999: it is no guest" in said
+    node.types("pvenode startall --vms 999")
+    node.types("pvefw stopall --vms 100,999", status=1)
+    assert farm.state(100) == "running"
 
 
 # --- certificates -----------------------------------------------------------------------------------

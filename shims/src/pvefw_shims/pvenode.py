@@ -278,6 +278,7 @@ def _older_name(given: Given) -> Given:
 
 
 def _whatever_comes_of_it(app: App, _given: Given, carry_out: _CarryOut) -> int:
+    app.known_guests_only = True
     status = guarded(app, carry_out)
     return DONE if status == FAILED and app.error_prefix != PROGRAM else status
 
