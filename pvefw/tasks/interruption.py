@@ -6,6 +6,8 @@ Python runs a signal's handler between two instructions of the main thread. That
   ours hears of every signal (``signal.set_wakeup_fd``), and sends it again until the handler has acted.
 * An exception that is raised while the standard library takes or gives back a lock leaves it locked for
   ever. So the handler does nothing there, and acts when it is called again.
+
+What comes after that needs no handler: the same thread answers it.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -32,25 +35,18 @@ def interruptible(cancel: Callable[[], None], repeated: Callable[[], None]) -> I
     Signals that are ignored stay so: somebody (``nohup``) wants that.
 
     :param cancel: called by the handler before it raises.
-    :param repeated: called at the next signal, in a thread of its own: the main thread may hold a lock.
+    :param repeated: called at the next signal, once, in another thread: the main thread may hold a lock.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     heard = threading.Event()
-    told = False
 
     def handle(_number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        if not _is_safe(frame):
-            return
-        if not heard.is_set():
+        if not heard.is_set() and _is_safe(frame):
             heard.set()
             cancel()
             raise Cancelled
-        if not told:
-            told = True
-            threading.Thread(target=repeated, daemon=True).start()
 
     before: dict[int, Any] = {
         number: signal.signal(number, handle)
@@ -58,7 +54,7 @@ def interruptible(cancel: Callable[[], None], repeated: Callable[[], None]) -> I
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        with _insistent(heard):
+        with _insistent(heard, repeated):
             yield
     finally:
         for number, handler in before.items():
@@ -76,17 +72,26 @@ def _is_safe(frame: FrameType | None) -> bool:
 
 
 @contextlib.contextmanager
-def _insistent(heard: threading.Event) -> Iterator[None]:
-    """Send signals to the main thread again for as long as they are not heard."""
+def _insistent(heard: threading.Event, repeated: Callable[[], None]) -> Iterator[None]:
+    """Send signals to the main thread again until one is heard, and answer the next one."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    main = threading.get_ident()
+    main, over = threading.get_ident(), False
 
     def insist() -> None:
-        with os.fdopen(reader, "rb", buffering=0) as numbers:
-            while number := numbers.read(1):
-                while number[0] in _SIGNALS and not heard.wait(_AGAIN):
-                    signal.pthread_kill(main, number[0])
+        with os.fdopen(reader, "rb", buffering=0) as pipe:
+            signals = (byte[0] for byte in iter(partial(pipe.read, 1), b"") if byte[0] in _SIGNALS)
+            for number in signals:
+                if heard.wait(_AGAIN):
+                    break
+                signal.pthread_kill(main, number)  # and it comes out of the pipe, too
+            told = False
+            for (
+                _number
+            ) in signals:  # to the end: a signal may be written as long as there is a handler
+                if not (told or over):
+                    told = True
+                    repeated()
 
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=insist, name="signals", daemon=True).start()
@@ -94,5 +99,6 @@ def _insistent(heard: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
+        over = True
         heard.set()
         os.close(writer)

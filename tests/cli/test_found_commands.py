@@ -108,3 +108,17 @@ def test_none_of_ours_is_replaced(install):
 def test_each_of_our_commands_has_its_line_of_help():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert set(declared["project"]["entry-points"][tree.GROUP]) == set(tree.LINES)
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "def units(_program): raise SystemExit(7)", "units = 3"])
+def test_units_of_a_broken_distribution_hide_nothing(install, tmp_path, code):
+    site = install({"paint": "paint"}, f"    {code}")
+    (site / "dist_paint-1.5.dist-info/entry_points.txt").write_text(
+        "[pvefw.units]\npaint = dist_paint:units\n"
+    )
+    folder = tmp_path / "root/etc/systemd/system"
+    folder.mkdir(parents=True)
+    for name in ("pvefw-paint.service", "pvefw-guests.service"):
+        (folder / name).write_text("[Service]\nExecStart=/gone\n")
+    done = run(site, "--root", tmp_path / "root", "status")
+    assert "pvefw-guests.service runs /gone, which does not exist" in done.stdout, done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from pvefw import instances
 from pvefw.boot import hooks
-from pvefw.certs import renewal_rule
+from pvefw.certs import following, renewal_rule
 from pvefw.certs import timer as timers
 from pvefw.cli import status, status_parts
 from pvefw.cli.run import run
@@ -19,6 +19,8 @@ from pvefw.guests import units as guest_units
 from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.tasks import archive
+from pvefw_api_server import units as service_units
+from pvefw_metrics import timer as timer_of_figures
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
 
@@ -382,7 +384,8 @@ def test_a_unit_whose_program_has_gone(parts, timer):
 def test_what_another_release_wrote_is_reported(paths, parts, timer):
     """An upgrade replaces a package's own files, and not what hides them."""
     installed = [f"etc/systemd/system/{name}" for name in timers.texts("") if "scripts" not in name]
-    for texts in (hooks.texts, guest_units.texts, hooks.scripts):
+    of_plugins = (service_units.texts, timer_of_figures.texts)
+    for texts in (hooks.texts, guest_units.texts, following.texts, hooks.scripts, *of_plugins):
         place = "" if texts is hooks.scripts else "etc/systemd/system/"
         for name, text in texts("/usr/bin/pvefw --debug").items():
             installed.append(f"{place}{name}")
@@ -399,6 +402,19 @@ def test_what_another_release_wrote_is_reported(paths, parts, timer):
         [said] = reported()
         assert str(path) in said and "write it again: pvefw " in said
         path.write_bytes(before)
+
+
+def test_units_of_other_distributions_are_looked_at(paths, parts):
+    unit_texts = timer_of_figures.texts("/usr/bin/gone metrics --textfile /srv/x.prom")
+    for name, text in unit_texts.items():
+        files.replace(paths.below(f"etc/systemd/system/{name}"), text.encode())
+    assert units_of(parts)["data"] == {
+        "installed": ["pvefw-metrics.service", "pvefw-metrics.timer"],
+        "problems": [
+            "pvefw-metrics.service runs /usr/bin/gone, which does not exist; install it again",
+            "pvefw-metrics.timer is not enabled; run: systemctl enable --now pvefw-metrics.timer",
+        ],
+    }
 
 
 def test_a_line_for_cron_whose_program_has_gone(paths, parts):

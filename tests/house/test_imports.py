@@ -39,7 +39,11 @@ def declared(package):
 
 def is_door(package):
     """Whether a distribution has commands, and no plugin of any family."""
-    return set(declared(package)["entry-points"]) == {"pvefw.command"}
+    return (
+        {"pvefw.command"}
+        <= set(declared(package)["entry-points"])
+        <= {"pvefw.command", "pvefw.units"}
+    )
 
 
 DOORS = [path.parent.name for path in PACKAGES if is_door(path.parent)]

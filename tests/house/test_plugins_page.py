@@ -15,7 +15,7 @@ def offered(folder):
         project = tomllib.loads(path.read_text())["project"]
         for group, points in project.get("entry-points", {}).items():
             family = group.removeprefix("pvefw.")
-            if family != "command":
+            if family not in ("command", "units"):
                 found.setdefault(project["name"], set()).update(
                     f"{family}/{point}" for point in points
                 )

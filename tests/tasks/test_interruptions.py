@@ -243,6 +243,31 @@ def test_a_signal_without_effect_is_sent_again(monkeypatch):
     assert len(seen) == 3
 
 
+def test_the_next_signal_is_answered_wherever_the_main_thread_is(monkeypatch):
+    """It raises nothing, so there is no place where it would be lost."""
+    answers = iter([False, True])
+    monkeypatch.setattr(interruption, "_is_safe", lambda _frame: next(answers, False))
+    said, heard = [], threading.Event()
+
+    def cancel():
+        said.append("cancelled")
+
+    def repeated():
+        said.append("answered")
+        heard.set()
+
+    with pytest.raises(Cancelled), interruptible(cancel, repeated):
+        try:
+            signal.raise_signal(signal.SIGINT)
+            threading.Event().wait()
+        finally:
+            assert said == ["cancelled"]  # that it had to be sent again makes no second one of it
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+            assert heard.wait(60)
+    assert said == ["cancelled", "answered"]
+
+
 def test_asleep_it_is_safe_and_while_it_takes_a_lock_it_is_not():
     frames, asleep = [], []
     before = signal.signal(
