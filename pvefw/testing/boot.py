@@ -333,16 +333,17 @@ class BootloaderConformance(BootCare):
 
     def test_every_kernel_is_copied(self, machine: Machine) -> None:
         """Kernel and initrd of each version come from where the plan says."""
-        plan = machine.plan(OLD, MIDDLE, NEW)
-        sources = set(machine.render(plan).copies.values())
-        wanted = {path for kernel in plan.kernels for path in (kernel.vmlinuz, kernel.initrd)}
-        assert sources >= wanted, (
-            f"{_listed(wanted - sources)} is not copied: a menu must offer every kernel of the plan"
-        )
-        assert sources <= wanted, (
-            f"{_listed(sources - wanted)} is copied, which is no kernel of the plan: copy kernels and "
-            "initrds alone; boot_install brings the loader's own files"
-        )
+        for plan in (machine.plan(OLD, MIDDLE, NEW), machine.plan(NEW, NEWEST)):
+            sources = set(machine.render(plan).copies.values())
+            wanted = {path for kernel in plan.kernels for path in (kernel.vmlinuz, kernel.initrd)}
+            assert sources >= wanted, (
+                f"{_listed(wanted - sources)} is not copied: a menu must offer every kernel of the plan"
+            )
+            assert sources <= wanted, (
+                f"{_listed(sources - wanted)} is copied, which is no kernel of the plan: copy "
+                "kernels and initrds alone, and remember none of an earlier plan; boot_install brings "
+                "the loader's own files"
+            )
 
     @pytest.mark.parametrize("version", HOSTILE, ids=repr)
     def test_hostile_versions(self, version: str, machine: Machine) -> None:
@@ -758,12 +759,20 @@ class BootloaderConformance(BootCare):
 
     @_may_refuse
     def test_probe_writes_nothing(self, machine: Machine) -> None:
-        """The ESP is perhaps mounted read-only."""
+        """The ESP is perhaps mounted read-only, and perhaps nothing was rendered yet."""
+        self._probe_only_looks(machine, "has the loader and no menu yet")
+        machine.bring(machine.plan(OLD, MIDDLE, NEW))
+        self._probe_only_looks(machine, "has its menu")
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
-        before = _contents(machine.esp.mountpoint)
+        self._probe_only_looks(machine, "has a next boot")
+
+    @staticmethod
+    def _probe_only_looks(machine: Machine, what: str) -> None:
+        root = machine.esp.mountpoint
+        before = _contents(root), _folders(root)
         machine.probe()
-        assert _contents(machine.esp.mountpoint) == before, (
-            "boot_probe has written on the ESP: it only looks"
+        assert (_contents(root), _folders(root)) == before, (
+            f"the ESP {what}, and boot_probe has written there: it only looks, and makes no folder"
         )
 
     @pytest.mark.parametrize(
@@ -816,6 +825,10 @@ def _contents(root: Path) -> dict[str, tuple[bytes, int]]:
         for path in root.rglob("*")
         if path.is_file()
     }
+
+
+def _folders(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_dir()}
 
 
 def _as_lists(tree: BootTree) -> tuple[object, ...]:

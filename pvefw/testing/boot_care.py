@@ -8,6 +8,8 @@ import datetime as dt
 import errno
 import functools
 import os
+import platform
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +31,10 @@ _LONGEST_COMMAND_LINE = 2000
 _LENGTHS = (250, 500, 1000, 2000)
 _LONG_NAME = "6.8.12-4-pve-of-a-branch-whose-name-takes-all-of-64-characters-"
 """63 characters; what ``uname -r`` says has 64 at most."""
+_MANY = tuple(f"6.8.{minor}-1-pve" for minor in range(1, 13))
+"""Enough for a set not to have their order, with some that sort otherwise as texts."""
+_HOST = tuple(map(Path, ("/boot", "/efi", "/etc", "/var", "/proc/cmdline", "/proc/version")))
+"""What is of a host, and what neither Python nor core reads by itself."""
 _TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
 """How names of temporary files end."""
 _OF_ANOTHER = b"another loader, of somebody else\n"
@@ -52,6 +58,56 @@ class BootCare:
             "boot_render gives another tree a day later: leave date and time out of it, or each "
             "refresh writes every ESP again"
         )
+
+    def test_rendering_needs_nothing_of_the_process(
+        self, plugin: object, machine: Machine, tmp_path: Path
+    ) -> None:
+        """Another one, in another language and folder, under another kernel, gives the same tree."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        here = machine.render(plan)
+        with _elsewhere(plugin, tmp_path):
+            there = machine.render(plan)
+        assert here == there, (
+            "boot_render gives another tree in another process: the plan alone decides, so leave out the "
+            "process, its folder and environment, the host's name and the kernel that runs, or each "
+            "refresh writes every ESP again"
+        )
+
+    def test_rendering_reads_below_the_root(self, machine: Machine) -> None:
+        """The host's files are below ``plan.root``: those of ``/`` may be another system's."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        with _reading(machine.host) as read, contextlib.suppress(ProviderError):
+            machine.render(plan)
+        assert not read, (
+            f"boot_render reads {read[0]}: the host's own files are below plan.root, so read "
+            f"plan.root / {read[0].lstrip('/')!r}"
+        )
+
+    def test_a_long_menu_boots(self, machine: Machine) -> None:
+        """Many kernels, whichever is the default; where it is gone, the latest one that is there."""
+        try:
+            tree = machine.bring(machine.plan(*_MANY, default=_MANY[0]))
+        except ProviderError:
+            return
+        except PvefwError as error:
+            raise AssertionError(
+                f"a plan has {len(_MANY)} kernels, and the plugin fails ({error}): render them all, or "
+                "raise a ProviderError"
+            ) from error
+        machine.check_start(
+            _MANY[0], f"the plan has {len(_MANY)} kernels, the default is {_MANY[0]}"
+        )
+        left = list(_MANY[1:])
+        while left:
+            rest = machine.render(machine.plan(*left))
+            for path in {*tree.copies, *tree.texts} - {*rest.copies, *rest.texts}:
+                (machine.esp.mountpoint / path).unlink(missing_ok=True)
+            seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
+            assert seen in ("", left[-1]), (
+                f"of {len(_MANY)} kernels those from {left[0]} to {left[-1]} are left, and {seen} boots: "
+                "write the menu in the order of plan.kernels, which neither a set nor sorted() keeps"
+            )
+            left.pop()
 
     def test_the_menu_has_the_order_of_the_plan(self, machine: Machine) -> None:
         """The latest kernel first; where the default's entry is gone, the first one boots."""
@@ -198,9 +254,10 @@ class BootCare:
         ):
             esp = replace(machine.esp, mountpoint=tmp_path / case.replace(" ", "-"))
             esp.mountpoint.mkdir()
-            with contextlib.suppress(PvefwError), away(esp.mountpoint):
-                for firmware in machine.hooks.boot_firmware():
-                    machine.hooks.boot_install(esp=esp, firmware=firmware, task=FakeTask())
+            with contextlib.suppress(ProviderError), away(esp.mountpoint):
+                with _said_by_the_plugin(f"{case}, and boot_install"):
+                    for firmware in machine.hooks.boot_firmware():
+                        machine.hooks.boot_install(esp=esp, firmware=firmware, task=FakeTask())
                 assert machine.hooks.boot_probe(esp=esp) is not None, (
                     f"{case}, and boot_install returns, though the loader is not on the ESP: raise a "
                     "ProviderError that says what is missing"
@@ -355,14 +412,29 @@ def _hidden(paths: Iterable[Path]) -> Iterator[None]:
             other.rename(path)
 
 
+@contextlib.contextmanager
+def _said_by_the_plugin(when: str) -> Iterator[None]:
+    """What the system says is passed on as a ProviderError: core calls all else the plugin's fault."""
+    try:
+        yield
+    except ProviderError:
+        raise
+    except PvefwError as error:
+        raise AssertionError(
+            f"{when} raises what is no ProviderError ({error}): catch OSError, which replace_file and "
+            "remove_file raise, too, and raise a ProviderError with the file and what the system says"
+        ) from error
+
+
 def _arm_read_only(machine: Machine, plan: BootPlan) -> str | None:
     """What is armed where boot_arm was called on a read-only ESP and returned; else the plan's."""
     with _read_only(machine.esp.mountpoint):
         try:
-            machine.hooks.boot_arm(esp=machine.esp, plan=plan, task=FakeTask())
+            with _said_by_the_plugin("the ESP is read-only, and boot_arm"):
+                machine.hooks.boot_arm(esp=machine.esp, plan=plan, task=FakeTask())
         except Unsupported:
             raise
-        except PvefwError:
+        except ProviderError:
             return plan.next_boot
     return machine.probe().next_boot
 
@@ -412,6 +484,26 @@ def _watched(root: Path) -> Iterator[list[str]]:
     _watchers.append(look)
     try:
         yield wrongs
+    finally:
+        _watchers.remove(look)
+
+
+@contextlib.contextmanager
+def _reading(root: Path) -> Iterator[list[str]]:
+    """Which files and folders of a host are opened that are not below its root."""
+    seen: list[str] = []
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in ("open", "os.listdir", "os.scandir") or not _is_path(arguments[0]):
+            return
+        path = Path(os.fsdecode(arguments[0]))
+        if any(map(path.is_relative_to, _HOST)) and not path.is_relative_to(root):
+            seen.append(str(path))
+
+    _hook()
+    _watchers.append(look)
+    try:
+        yield seen
     finally:
         _watchers.remove(look)
 
@@ -496,11 +588,48 @@ def _a_day_later(plugin: object) -> Iterator[None]:
         dt.datetime: _Later,
         dt.date: _LaterDate,
     } | {real[name]: given(name) for name in ("localtime", "gmtime", "ctime")}
+    with _replaced(plugin, later):
+        yield
+
+
+_ELSEWHERE = {
+    "LANG": "xx_XX.UTF-8",
+    "LC_ALL": "C",
+    "HOSTNAME": "elsewhere",
+    "USER": "kit",
+    "HOME": "/kit",
+}
+
+
+@contextlib.contextmanager
+def _elsewhere(plugin: object, folder: Path) -> Iterator[None]:
+    """What a process has by itself is that of another one."""
+    uname = os.uname()
+    other = os.uname_result((uname.sysname, "elsewhere", "6.1.0-kit", "#1 kit", uname.machine))
+    names: dict[Any, Any] = {
+        os.getpid: lambda: 4242,
+        os.getppid: lambda: 4241,
+        os.uname: lambda: other,
+        socket.gethostname: lambda: other.nodename,
+        socket.getfqdn: lambda name="": name or other.nodename,
+        platform.node: lambda: other.nodename,
+        platform.release: lambda: other.release,
+    }
+    with pytest.MonkeyPatch.context() as patch, _replaced(plugin, names):
+        for name, value in _ELSEWHERE.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(plugin: object, functions: dict[Any, Any]) -> Iterator[None]:
+    """Other functions for some of Python's, also where the plugin's modules import them by name."""
     package = type(plugin).__module__.partition(".")[0]
     mine = [module for name, module in sys.modules.items() if name.partition(".")[0] == package]
     with pytest.MonkeyPatch.context() as patch:
-        for module in (time, dt, *mine):
+        for module in (time, dt, os, socket, platform, *mine):
             for name, value in list(vars(module).items()):
-                if callable(value) and value.__hash__ and value in later:
-                    patch.setattr(module, name, later[value])
+                if callable(value) and value.__hash__ and value in functions:
+                    patch.setattr(module, name, functions[value])
         yield

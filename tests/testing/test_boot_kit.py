@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import inspect
 import itertools
+import os
 import re
 import shutil
 import time
@@ -63,7 +64,8 @@ class Good:
 
     @hookimpl
     def boot_install(self, esp):
-        replace_file(esp.mountpoint / LOADER, b"the loader")
+        with passed_on():
+            replace_file(esp.mountpoint / LOADER, b"the loader")
 
     @hookimpl
     def boot_render(self, esp, plan):
@@ -87,10 +89,20 @@ class Good:
 
     @hookimpl
     def boot_arm(self, esp, plan):
-        if plan.next_boot is None:
-            (esp.mountpoint / ONCE).unlink(missing_ok=True)
-        else:
-            (esp.mountpoint / ONCE).write_text(plan.next_boot)
+        with passed_on():
+            if plan.next_boot is None:
+                (esp.mountpoint / ONCE).unlink(missing_ok=True)
+            else:
+                (esp.mountpoint / ONCE).write_text(plan.next_boot)
+
+
+@contextlib.contextmanager
+def passed_on():
+    """What the system says, as a ProviderError."""
+    try:
+        yield
+    except OSError as error:
+        raise ProviderError(f"{error.filename}: {error.strerror}") from error
 
 
 def install(root):
@@ -712,7 +724,9 @@ class Packaged(Good):
     @hookimpl
     def boot_install(self, esp):
         for name in self.copied:
-            replace_file(esp.mountpoint / "EFI/kit" / name, (self.package / name).read_bytes())
+            with passed_on():
+                content = (self.package / name).read_bytes()
+                replace_file(esp.mountpoint / "EFI/kit" / name, content)
 
     @hookimpl
     def boot_files(self, esp):
@@ -751,13 +765,15 @@ class InstallsWhatThereIs(Packaged):
     def boot_install(self, esp):
         for name in self.copied:
             if (self.package / name).exists():
-                replace_file(esp.mountpoint / "EFI/kit" / name, (self.package / name).read_bytes())
+                with passed_on():
+                    content = (self.package / name).read_bytes()
+                    replace_file(esp.mountpoint / "EFI/kit" / name, content)
 
 
 class InstallsSilently(Good):
     @hookimpl
     def boot_install(self, esp):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ProviderError):
             super().boot_install(esp)
 
 
@@ -773,7 +789,7 @@ class ArmsSilently(Good):
 class DisarmsSilently(Good):
     @hookimpl
     def boot_arm(self, esp, plan):
-        with contextlib.suppress(*([] if plan.next_boot else [OSError])):
+        with contextlib.suppress(*([] if plan.next_boot else [ProviderError])):
             super().boot_arm(esp, plan)
 
 
@@ -1381,3 +1397,137 @@ class JoinsWords(Good):
 def test_each_bug_of_the_hurried_is_caught(plugin, test, sentence, tmp_path):
     failures = run_kit(plugin, tmp_path, boots, only=f"test_{test}")
     assert sentence in failures[f"test_{test}"]
+
+
+# --- what a sixth round of strangers has found ---------------------------------------------------------
+
+
+class InstallLetsErrorsOut(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        replace_file(esp.mountpoint / LOADER, b"the loader")
+
+
+class ArmLetsErrorsOut(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is None:
+            (esp.mountpoint / ONCE).unlink(missing_ok=True)
+        else:
+            replace_file(esp.mountpoint / ONCE, plan.next_boot.encode())
+
+
+class ArmExits(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        try:
+            super().boot_arm(esp, plan)
+        except ProviderError as error:
+            raise SystemExit(1) from error
+
+
+class ProbeBegins(Good):
+    """Writes a menu where there is none."""
+
+    @hookimpl
+    def boot_probe(self, esp):
+        found = super().boot_probe(esp)
+        if found and not (esp.mountpoint / MENU).exists():
+            (esp.mountpoint / MENU).parent.mkdir(exist_ok=True)
+            (esp.mountpoint / MENU).write_text("")
+        return found
+
+
+class ProbeMakesAFolder(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        found = super().boot_probe(esp)
+        if found:
+            (esp.mountpoint / "kit/more").mkdir(parents=True, exist_ok=True)
+        return found
+
+
+class RemembersKernels(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        tree = super().boot_render(esp, plan)
+        self.known = {**getattr(self, "known", {}), **tree.copies}
+        return edit(tree, copies=self.known)
+
+
+class HasTenEntries(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        return [super().boot_render(esp, plan)][len(plan.kernels) // 11]
+
+
+def in_another_order(key):
+    """A loader whose menu has an order of its own."""
+
+    class Reorders(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            tree = super().boot_render(esp, plan)
+            first, title, *lines = tree.texts[MENU].splitlines(keepends=True)
+            return edit(tree, texts={MENU: b"".join([first, title, *sorted(lines, key=key)])})
+
+    return Reorders
+
+
+def boots_the_first(root):
+    """As ``boots``, and the first entry that is there where the default is not."""
+    default, entries = read_menu(root)
+    there = [entry for entry in entries.values() if (root / entry.kernel).exists()]
+    wanted = entries.get(default)
+    return wanted if wanted in there else next(iter(there), None)
+
+
+def with_title(title):
+    """A loader that puts more than the plan into its menu."""
+
+    class Adds(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            return super().boot_render(esp, replace(plan, title=f"{plan.title} {title(plan)}"))
+
+    return Adds
+
+
+SIXTH = [
+    (InstallLetsErrorsOut, boots, "what_cannot_be_installed_is_no_success", "catch OSError"),
+    (ArmLetsErrorsOut, boots, "what_cannot_be_armed_is_no_success", "catch OSError"),
+    (ArmExits, boots, "what_cannot_be_armed_is_no_success", "what is no ProviderError"),
+    (ProbeBegins, boots, "probe_writes_nothing", "no menu yet"),
+    (ProbeMakesAFolder, boots, "probe_writes_nothing", "makes no folder"),
+    (RemembersKernels, boots, "every_kernel_is_copied", "remember none of an earlier plan"),
+    (HasTenEntries, boots, "a_long_menu_boots", "render them all"),
+    (
+        in_another_order(lambda line: line.replace(b".1-", b".~-")),
+        boots_the_first,
+        "a_long_menu_boots",
+        "neither a set nor sorted()",
+    ),
+    (with_title(lambda _: os.getpid()), boots, "rendering_needs_nothing_of_the_process", "process"),
+    (with_title(lambda _: os.uname().release), boots, "rendering_needs_nothing_of_the_process", ""),
+    (with_title(lambda _: Path.cwd().name), boots, "rendering_needs_nothing_of_the_process", ""),
+    (
+        with_title(lambda _: len(Path("/etc/passwd").read_bytes())),
+        boots,
+        "rendering_reads_below_the_root",
+        "plan.root / 'etc/passwd'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("plugin", "reader", "test", "sentence"), SIXTH)
+def test_each_bug_of_the_sixth_round_is_caught(plugin, reader, test, sentence, tmp_path):
+    failures = run_kit(plugin, tmp_path, reader, only=f"test_{test}")
+    assert sentence in failures[f"test_{test}"]
+
+
+def test_what_is_below_the_root_may_be_read(tmp_path):
+    """Also where the root's own path has such a folder in it."""
+    plugin = with_title(
+        lambda plan: (plan.root / "boot" / f"vmlinuz-{plan.default}").stat().st_size
+    )
+    assert run_kit(plugin, tmp_path, boots, only="test_rendering") == {}

@@ -490,7 +490,7 @@ SEEDED = [
     (AddsWhereTheLastIsNotThere, "go on with the next record where one is there"),
     (TakesTheSetBelow, "look for the whole name, not for one that ends so"),
     (FindsItBelow, "compare whole names"),
-    (WrongZone, "take the zone's name off the end"),
+    (WrongZone, "take the zone's name, once, off the end"),
     (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),
     (StripsADotThatIsNotThere, "none for the zone itself"),
     (OnlyTwoLevels, "whatever the number of labels"),

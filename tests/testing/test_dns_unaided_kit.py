@@ -92,9 +92,11 @@ def limited(answer, every):
     return answered if every else answer
 
 
-def run(test, old, new, limit=0, **given):
+def run(test, old, new, limit=0, *, keeps_its_task=False, **given):
     """One test of the kit on a plugin with a bug; what its failure says."""
     module, kit = seeded("awkward", old, new), Kit()
+    if keeps_its_task:
+        _keep_task(module.Awkward)
     fake = module.Fake()
     with http_api(limited(fake.handle, limit)) as base, pytest.MonkeyPatch.context() as patch:
         task = FakeTask(longest=0.01)
@@ -115,6 +117,17 @@ def run(test, old, new, limit=0, **given):
         known = {**fixtures, "surroundings": around, "self": kit}
         fixtures["bad_day"] = Kit.bad_day._fixture_function(**{name: known[name] for name in names})
         return run_test(kit, test, fixtures, **given)
+
+
+def _keep_task(plugin):
+    """Let every request know the task of its call."""
+    change = plugin._change
+
+    def changing(self, zone, records, task, combine):
+        self.task = task
+        change(self, zone, records, task, combine)
+
+    plugin._change = changing
 
 
 NUMBER = '        for domain in self._pages("/domains"):\n            if'
@@ -149,6 +162,7 @@ EACH_UNCHANGED = f"""                try:
                 except ProviderError as error:
                     raise ProviderError(str(error), unchanged=True) from error
 """
+EACH_DOWN = EACH_UNCHANGED.replace("ProviderError", "Unavailable")
 
 WAITING = f"        task.wait(1)\n{COMMIT}"
 PUT = """            self._call("PUT", f"{path}/{found['rrset_id']}", body)
@@ -157,6 +171,10 @@ DELETE_AND_MAKE = """            self._call("DELETE", f"{path}/{found['rrset_id'
             self._call("POST", path, body)
 """
 UNTIL_IT_WORKS = """        if answer.status_code >= 500:
+            return self._checked(what, requests.Session().send(answer.request, timeout=30))
+"""
+UNTIL_NOBODY_IS_FASTER = """        if answer.status_code == 409:
+            self.task.wait(0.001)
             return self._checked(what, requests.Session().send(answer.request, timeout=30))
 """
 GIVES_UP = f"""            if path != "/domains?page=1":
@@ -177,6 +195,12 @@ UNLESS_CANCELLED = """        while not task.cancelled:
 SEEDED = [
     (CANCELLED, f"{COMMIT}\n", UNLESS_CANCELLED, "let Cancelled through"),
     (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
+    (
+        UNCHANGED,
+        f"{WRITE}{COMMIT}\n",
+        EACH_UNCHANGED.replace("ProviderError", "Unavailable"),
+        "status 503",
+    ),
     (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
     (MEANWHILE, RENEWED, GIVES_UP, "ends the whole order"),
     (NOTHING_LOST, PUT, DELETE_AND_MAKE, "never by deleting it and making it again"),
@@ -312,6 +336,17 @@ def test_each_seeded_bug_is_caught_with_a_sentence(test, old, new, sentence):
 @pytest.mark.parametrize(("status", "old", "new", "sentence"), FAULTS, ids=range(len(FAULTS)))
 def test_each_answer_that_is_misread_is_caught(status, old, new, sentence):
     assert sentence in (run(ERRORS, old, new, status=status) or "nothing was said")
+
+
+def test_a_conflict_that_goes_on_is_not_waited_for_without_end():
+    new = f"{UNTIL_NOBODY_IS_FASTER}{SAID}"
+    assert "repeat a few times" in run(ENDLESS, SAID, new, status=409, keeps_its_task=True)
+
+
+def test_a_name_with_the_zone_in_it_is_a_name():
+    new = 'name.replace(zone, "")'
+    assert "once, off the end" in run(DEPTH, "name.removesuffix(zone)", new, position=6)
+    assert run(DEPTH, SAID, SAID, position=6) is None
 
 
 def test_a_plugin_that_waits_can_be_cancelled():

@@ -3,8 +3,9 @@
 import contextlib
 import inspect
 import threading
+import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from _pytest.outcomes import Skipped
@@ -17,6 +18,7 @@ from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateTarget
 from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
 from pvefw.testing import guest_care as care_module
+from pvefw.testing import guest_records as records_module
 from pvefw.testing.guest import GuestConformance, PatientTask
 
 STUBBORN = 103
@@ -92,10 +94,15 @@ class Good:
 
     @hookimpl
     def guest_set(self, guest, values):
-        kept = {
-            key: text == "1" if key == "onboot" else int(text) if text else None
-            for key, text in values.items()
+        if "vmid" in values:
+            raise Unsupported("a guest keeps its number")
+        read = {
+            "onboot": lambda text: text == "1",
+            "ready": str,
+            "after": lambda text: [int(vmid) for vmid in text.split(",") if vmid],
         }
+        number = lambda text: int(text) if text else None  # noqa: E731 - it is one of several
+        kept = {key: read.get(key, number)(text) for key, text in values.items()}
         self.guests[guest.vmid] = replace(self.guests[guest.vmid], **kept)
 
     @hookimpl
@@ -778,3 +785,185 @@ class AnyTextIsYes(Good):
 )
 def test_each_bug_of_the_hurried_is_caught(plugin, test, sentence):
     assert sentence in run_kit(plugin, f"test_{test}")[f"test_{test}"]
+
+
+# --- what a sixth round of strangers has found ---------------------------------------------------------
+
+
+class KnowsNames(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        named = [other.vmid for other in self.guests.values() if other.name == guest.name]
+        self.turn(named[0] if named else guest.vmid, GuestState.RUNNING)
+
+
+class HasOneLock(Slow):
+    """Held while a guest shuts down."""
+
+    lock = threading.Lock()
+
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        with self.lock:
+            super().guest_start(guest, timeout, task)
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        with self.lock:
+            super().guest_shutdown(guest, timeout, task)
+
+
+class HasOneJob(Slow):
+    """The job that was begun last ends every wait."""
+
+    begun, returned = threading.Event(), threading.Event()
+
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        super().guest_start(guest, timeout, task)
+        if guest.vmid != STUBBORN:
+            self.begun.wait(5)
+            self.job = guest.vmid
+            self.returned.wait(5)
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        self.job = None
+        self.begun.set()
+        while guest.vmid == STUBBORN and not self.job:
+            task.wait(0.02)
+        if guest.vmid != STUBBORN:
+            self.turn(guest.vmid, GuestState.STOPPED)
+        self.returned.set()
+
+
+def setting_otherwise(change):
+    """A backend whose guest_set does something else with what it gets."""
+
+    class Sets(Good):
+        @hookimpl
+        def guest_set(self, guest, values):
+            change(super().guest_set, self, guest, dict(values))
+
+    return Sets
+
+
+def _of_the_first(kept, self, guest, values):
+    kept(next(iter(self.guests.values())), values)
+
+
+def _without(key):
+    def change(kept, _self, guest, values):
+        values.pop(key, None)
+        kept(guest, values)
+
+    return change
+
+
+def _one_by_one(kept, _self, guest, values):
+    for key, text in values.items():
+        kept(guest, {key: text})
+
+
+def listing(**fields):
+    """A backend whose guests have such fields."""
+
+    class Lists(Good):
+        @hookimpl
+        def guest_list(self):
+            return [replace(guest, **fields) for guest in super().guest_list()]
+
+    return Lists
+
+
+def watching(follow):
+    """A backend whose events are these, of what has happened and the place where that begins."""
+
+    class Watches(Good):
+        def watch(self, mark, timeout):
+            return follow(self, mark, timeout)
+
+    return Watches
+
+
+def _for_ever(self, mark, timeout):
+    yield from Good.watch(self, mark, timeout)
+    threading.Event().wait()
+
+
+def _from_the_beginning(self, _mark, timeout):
+    return Good.watch(self, 0, timeout)
+
+
+def _only_starts(self, mark, timeout):
+    for event in Good.watch(self, mark, timeout):
+        if event.state is GuestState.RUNNING:
+            yield event
+
+
+def _hours_off(self, mark, timeout):
+    for event in Good.watch(self, mark, timeout):
+        yield replace(event, time=event.time - timedelta(hours=5))
+
+
+def _the_first_of_each_answer(self, mark, timeout):
+    end = time.monotonic() + timeout
+    while (left := end - time.monotonic()) > 0:
+        yield from list(Good.watch(self, mark, left))[:1]
+        mark = len(self.events)
+
+
+def _again_and_again(self, mark, timeout):
+    end = time.monotonic() + timeout
+    while (left := end - time.monotonic()) > 0:
+        yield from Good.watch(self, mark, left)
+
+
+def _in_the_end(self, mark, timeout):
+    threading.Event().wait(timeout)
+    yield from Good.watch(self, mark, 0)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "test", "sentence"),
+    [
+        (KnowsNames, "a_guest_is_known_by_its_number", "by vmid or backend_id"),
+        (HasOneLock, "no_guest_holds_up_another", "hold no lock while you wait"),
+        (HasOneJob, "no_guest_holds_up_another", "out of the instance"),
+        (setting_otherwise(_of_the_first), "settings_of_others_stay", "the guest that is named"),
+        (setting_otherwise(_without("ready")), "no_setting_is_dropped", "ready is ''"),
+        (setting_otherwise(_without("after")), "no_setting_is_dropped", "after is ''"),
+        (setting_otherwise(_without("vmid")), "no_setting_is_dropped", "vmid is '101'"),
+        (setting_otherwise(_one_by_one), "no_setting_is_dropped", "keep all or nothing"),
+        (listing(kind="ct"), "every_guest_is_listed", "'vm' or 'container'"),
+        (listing(memory=512), "every_guest_is_listed", "memory is in bytes"),
+        (listing(after=""), "every_guest_is_listed", "a list of VMIDs"),
+        (listing(after=["101"]), "every_guest_is_listed", "which are numbers"),
+        (listing(up="30"), "every_guest_is_listed", "it is a number"),
+        (watching(_for_ever), "watching_ends", "end the iterator"),
+        (watching(_from_the_beginning), "watching_ends", "from the call on"),
+        (watching(_only_starts), "changes_are_seen", "guest 102 is stopped now"),
+        (watching(_hours_off), "changes_are_seen", "in its own zone"),
+        (watching(_the_first_of_each_answer), "changes_are_seen", "guest 102 is running now"),
+        (watching(_again_and_again), "changes_are_seen", "where the last answer has ended"),
+        (watching(_in_the_end), "changes_are_seen", "when it happens"),
+    ],
+)
+def test_each_bug_of_the_sixth_round_is_caught(plugin, test, sentence, monkeypatch):
+    monkeypatch.setattr(records_module, "_MARGIN", 2.0)
+    assert sentence in run_kit(plugin, f"test_{test}")[f"test_{test}"]
+
+
+def test_watching_that_fails_is_passed_on(monkeypatch):
+    """What the hook raises is the failure, whichever test calls it."""
+    monkeypatch.setattr(records_module, "_MARGIN", 0.3)
+
+    def fail(_self, _mark, _timeout):
+        raise Unavailable("the daemon has gone")
+        yield
+
+    failures = run_kit(watching(fail))
+    assert {test for test, said in failures.items() if "the daemon has gone" in said} == {
+        "test_changes_are_seen",
+        "test_watching_ends",
+    }

@@ -33,9 +33,12 @@ class Minimal:
 
     @hookimpl
     def boot_install(self, esp):
-        replace_file(esp.mountpoint / "startup.nsh", STARTUP)
-        if self.shell:
-            replace_file(esp.mountpoint / "EFI/BOOT/BOOTX64.EFI", self.shell.read_bytes())
+        try:
+            replace_file(esp.mountpoint / "startup.nsh", STARTUP)
+            if self.shell:
+                replace_file(esp.mountpoint / "EFI/BOOT/BOOTX64.EFI", self.shell.read_bytes())
+        except OSError as error:
+            raise ProviderError(f"{error.filename}: {error.strerror}") from error
 
     @hookimpl
     def boot_render(self, plan):

@@ -144,8 +144,8 @@ class DnsConformance(DnsCare):
 
     @staticmethod
     def names(zone: str) -> list[str]:
-        """The names that the kit uses: two ordinary ones, a deep one, the apex's challenge, the apex, and
-        one below the first.
+        """The names that the kit uses: two ordinary ones, a deep one, the apex's challenge, the apex,
+        one below the first, and one that has the zone's name twice.
 
         An alias may lead to the zone's own name.
         """
@@ -156,6 +156,7 @@ class DnsConformance(DnsCare):
             f"_acme-challenge.{zone}",
             zone,
             f"below._acme-challenge.one.pvefw-kit.{zone}",
+            f"_acme-challenge.{zone}pvefw-kit.{zone}",
         ]
 
     @staticmethod
@@ -186,7 +187,7 @@ class DnsConformance(DnsCare):
             "store the value as it is, with its upper and lower case and without quotes"
         )
 
-    @pytest.mark.parametrize("position", [2, 3, 4], ids=["deep", "apex", "zone"])
+    @pytest.mark.parametrize("position", [2, 3, 4, 6], ids=["deep", "apex", "zone", "twice"])
     def test_every_depth_works(
         self, position: int, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
@@ -207,8 +208,8 @@ class DnsConformance(DnsCare):
             )
             return
         assert self.shown(records, name, added) == {added[0].value}, (
-            f"{name} in the zone {zone} does not get its value: take the zone's name off the end of "
-            "the record's name, whatever the number of labels that are left (none for the zone itself)"
+            f"{name} in the zone {zone} does not get its value: take the zone's name, once, off the end "
+            "of the record's, whatever the number of labels that are left (none for the zone itself)"
         )
         hooks.dns_remove(zone=zone, records=added, task=task)
         assert not self.shown(records, name, []), (

@@ -85,9 +85,14 @@ class DnsCare(DnsTrouble):
 
     def test_unchanged_is_said_only_where_it_is_true(self, bad_day: BadDay) -> None:
         """Core does not clean up then: what an earlier request of the call has made would stay."""
+        for status in (_REFUSED, _DOWN):
+            self._says_unchanged_truly(status, bad_day)
+
+    @staticmethod
+    def _says_unchanged_truly(status: int, bad_day: BadDay) -> None:
         for at in range(1, _MOST_REQUESTS):
             added = _two_names(bad_day)
-            bad_day.around.fail(_REFUSED, at=at)
+            bad_day.around.fail(status, at=at)
             try:
                 bad_day.add(added, bad_day.once)
             except ProviderError as error:
@@ -95,8 +100,8 @@ class DnsCare(DnsTrouble):
                     record.name for record in added if record.value in bad_day.records(record.name)
                 ]
                 assert not (error.unchanged and there), (
-                    f"request {at} of dns_add was refused, and it raises an error with unchanged=True, "
-                    f"though it has put a record at {there[0]}: nothing would remove it; say unchanged "
+                    f"request {at} of dns_add got status {status}, it raises one with unchanged=True, "
+                    f"and it has put a record at {there[0]}: nothing would remove it; say unchanged "
                     "only before the first request that writes"
                 )
             reached = not bad_day.around.recover()
@@ -159,7 +164,8 @@ class DnsCare(DnsTrouble):
                 with contextlib.suppress(PvefwError):
                     call(day.pair, day.once)
                 reached |= len(around.requests) - begun >= at
-                assert around.recover() or task.waited, (
+                is_over = around.recover() or (task.waited and status == _DOWN)
+                assert is_over, (
                     f"each request from the one with number {at} on is answered with status {status}, "
                     f"and {name} has asked {_MOST_TIMES} times: repeat a few times, with task.wait "
                     "between, and then raise Unavailable"

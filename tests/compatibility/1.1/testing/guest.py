@@ -37,7 +37,6 @@ from pvefw import seam
 from pvefw.api import (
     Cancelled,
     Guest,
-    GuestEvent,
     GuestState,
     MigrateOptions,
     ProviderError,
@@ -49,6 +48,7 @@ from pvefw.testing._saying import unlike_a_refusal
 from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.guest_care import GuestCare
+from pvefw.testing.guest_records import GuestRecords, check_fields
 
 Look = Callable[[int], GuestState]
 _NOBODY = 999_999_998
@@ -75,7 +75,7 @@ class PatientTask(FakeTask):
                 raise Cancelled
 
 
-class GuestConformance(GuestCare):
+class GuestConformance(GuestCare, GuestRecords):
     """What every guest backend must do. Each failure says in one sentence what is wrong."""
 
     seconds = 60.0
@@ -166,6 +166,7 @@ class GuestConformance(GuestCare):
         )
         for vmid in vmids:
             guest = self.guest(hooks, vmid)
+            check_fields(guest)
             assert guest.state is look(vmid), (
                 f"guest_list says that guest {vmid} is {guest.state}, and it is {look(vmid)}: ask for "
                 "its state in every call"
@@ -541,27 +542,4 @@ class GuestConformance(GuestCare):
         assert (now.onboot, now.order, now.up, now.down) == (False, None, None, None), (
             f"guest_set took settings away with empty texts, and guest_list says {now}: remove a setting "
             "whose text is empty"
-        )
-
-    def test_changes_are_seen(
-        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int], task: FakeTask
-    ) -> None:
-        """A start while guest_watch is asked is among its events."""
-        if "guest_watch" not in bound.implemented:
-            pytest.skip("the plugin has no guest_watch")
-        seen: list[GuestEvent] = []
-        events = hooks.guest_watch(timeout=_MARGIN)
-        assert events is not None, "guest_watch returned None: leave the hook out instead"
-        self.start(hooks, vmids[0], task)
-        for event in events:
-            seen.append(event)
-            assert event.time.utcoffset() is not None, (
-                f"an event of guest_watch has a time without a zone, {event.time}: make it aware, with "
-                "datetime.now(UTC)"
-            )
-            if (event.vmid, event.state) == (vmids[0], GuestState.RUNNING):
-                return
-        raise AssertionError(
-            f"guest {vmids[0]} was started, and guest_watch does not say so, but {seen}: yield what "
-            "happens from the call on"
         )
