@@ -118,7 +118,7 @@ class Bulk:
         What no backend knows may be a guest of one that did not answer: the others are served.
 
         :param wanted: the words; ``None`` for all guests.
-        :raises NotFound: a word names no guest, all were asked, and none is left out; or it names several.
+        :raises NotFound: a word names several, or none, all were asked, and it is not left out.
         """
         listed, failures = self.guests()
         if wanted is None or not (failures or self.only_known):

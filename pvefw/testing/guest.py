@@ -52,7 +52,7 @@ from pvefw.testing.guest_records import GuestRecords, check_fields
 
 Look = Callable[[int], GuestState]
 _NOBODY = 999_999_998
-_MARGIN = 10.0
+_MARGIN = 30.0
 """Seconds that a hook may take beyond its time-out: core waits no longer."""
 _SHORT = 2.0
 _AFTERWARDS = 0.5

@@ -16,7 +16,7 @@ from pvefw.api import Cancelled, Guest, GuestEvent, GuestState, ProviderError, U
 from pvefw.seam import Bound, GuestSpec, PvefwError
 from pvefw.testing.fakes import FakeTask
 
-_MARGIN = 10.0
+_MARGIN = 30.0
 """Seconds for what should happen at once, on a host that has much to do."""
 _MOMENT = 0.1
 _HOUR = timedelta(hours=1)
