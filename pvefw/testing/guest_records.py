@@ -171,13 +171,13 @@ class GuestRecords:
             )
         changes = [(event.vmid, event.state, event.time) for event in seen]
         assert len(changes) == len(set(changes)), (
-            f"guest_watch tells of one change twice ({seen}): go on where the last answer has ended"
+            f"guest_watch reports one change twice ({seen}): go on where the last answer has ended"
         )
 
     def test_watching_ends(
         self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int], task: FakeTask
     ) -> None:
-        """When its time is over, also where nothing happens; and it tells of nothing that was before."""
+        """When its time is over, also where nothing happens; and it reports nothing that was before."""
         if "guest_watch" not in bound.implemented:
             pytest.skip("the plugin has no guest_watch")
         guest = self.start(hooks, vmids[0], task)
@@ -193,7 +193,7 @@ class GuestRecords:
         old = [event for event in seen if (event.vmid, event.state) == (vmids[0], guest.state)]
         assert not old, (
             f"guest {vmids[0]} ran and was stopped before guest_watch was called, which says that it "
-            "runs: tell of what happens from the call on"
+            "runs: report what happens from the call on"
         )
 
 

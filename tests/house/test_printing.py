@@ -17,7 +17,6 @@ ALLOWED = {
     ("pvefw/cli/watching.py", "click.echo"): "what clears the screen",
     ("pvefw/cli/tasks.py", "click.echo"): "lines of the task's log, which come clean",
     ("pvefw/cli/acme_account.py", "click.prompt"): "questions of our own",
-    ("pvefw/cli/acme_account.py", "click.confirm"): "as above",
     ("pvefw/cli/boot.py", "click.confirm"): "as above",
     ("pvefw/cli/cert.py", "click.prompt"): "as above",
     ("pvefw/core/doctor.py", "sys.stdout.write"): "JSON for the parent process",
