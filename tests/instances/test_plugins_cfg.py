@@ -300,7 +300,7 @@ def test_a_damaged_delay(paths, delay):
 @pytest.mark.parametrize(
     ("first", "said"),
     [
-        (b"DNS: mine", "1: 'DNS: mine' is of no type that is known; it is ignored: sections are "),
+        (b"DNS: mine", "1: 'DNS: mine' is of no known type; it is ignored: sections are "),
         (b"\xef\xbb\xbfdns: mine", "1: a byte order mark hides 'dns: mine'; it is ignored: "),
     ],
 )
