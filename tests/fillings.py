@@ -121,7 +121,11 @@ BOOTLOADER = {
         return Started(PurePosixPath(folder, "linux"), PurePosixPath(folder, "initrd"), cmdline)
         """,
     "boot_install": """
-        replace_file(esp.mountpoint / "acmeboot/loader.efi", b"the loader")
+        loader = esp.mountpoint / "acmeboot/loader.efi"
+        try:
+            replace_file(loader, b"the loader")
+        except OSError as error:
+            raise ProviderError(f"{loader}: {error.strerror}") from error
         """,
     "boot_probe": """
         own = esp.mountpoint / "acmeboot"
@@ -155,10 +159,13 @@ BOOTLOADER = {
         """,
     "boot_arm": """
         once = esp.mountpoint / "acmeboot/once"
-        if plan.next_boot is None:
-            once.unlink(missing_ok=True)
-        else:
-            once.write_text(plan.next_boot)
+        try:
+            if plan.next_boot is None:
+                once.unlink(missing_ok=True)
+            else:
+                once.write_text(plan.next_boot)
+        except OSError as error:
+            raise ProviderError(f"{once}: {error.strerror}") from error
         """,
 }
 _DATABASE = """

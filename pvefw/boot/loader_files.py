@@ -19,6 +19,7 @@ from pvefw.boot.esps import Volume
 from pvefw.boot.look import Looked
 from pvefw.boot.manifest import key, keys
 from pvefw.boot.sync import Change
+from pvefw.core import causes
 from pvefw.core.errors import Cancelled, PvefwError, StoreError, Unsupported
 from pvefw.core.model import BootPlan, BootState, Task
 from pvefw.host.durable import remove_file, replace_file
@@ -75,7 +76,7 @@ def all_or_nothing(files: EspFiles, who: str, task: Task) -> Iterator[None]:
         try:
             _as_before(files, change, before, old)
         except (PvefwError, OSError) as trouble:
-            change.log(f"ERROR: what was there before could not be put back: {trouble}")
+            change.log(f"ERROR: what was there before could not be put back: {causes.of(trouble)}")
         else:
             change.log("what was there before is back")
         raise
