@@ -49,6 +49,7 @@ from pvefw.core.model import (
     Urgency,
 )
 from pvefw.core.settings import setting
+from pvefw.host.answers import read_answer
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions
 from pvefw.host.foreign import directory as open_directory
@@ -103,6 +104,7 @@ __all__ = [
     "listen",
     "names_nothing",
     "open_directory",
+    "read_answer",
     "remove_file",
     "replace_file",
     "run",

@@ -25,6 +25,7 @@ from pvefw.core.errors import (
     DeadlineExceeded,
 )
 from pvefw.host import concurrency
+from pvefw.host.answers import read_answer
 from pvefw.host.clock import Clock, SystemClock
 
 CONNECTIONS = 8
@@ -33,7 +34,6 @@ _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 30.0
 _REQUEST_SECONDS = 60.0
 _LARGEST_BODY = 1 << 20
-_CHUNK = 1 << 14
 _MOST_REDIRECTS = 5
 _NONCE_RETRIES = 20
 _ATTEMPTS = 3
@@ -257,14 +257,11 @@ class Transport:
 
     def _body(self, answer: requests.Response) -> bytes:
         """The whole body, up to a megabyte."""
-        content = bytearray()
-        for chunk in answer.iter_content(_CHUNK):
-            content += chunk
-            if len(content) > _LARGEST_BODY:
-                raise AcmeProtocolError(
-                    f"{answer.url}: the answer is larger than {_LARGEST_BODY} bytes"
-                )
-        return bytes(content)
+        if not read_answer(answer, _LARGEST_BODY):
+            raise AcmeProtocolError(
+                f"{answer.url}: the answer is larger than {_LARGEST_BODY} bytes"
+            )
+        return answer.content
 
     def _check(self, url: str) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pvefw.api import ProviderError, SettingInfo, Unavailable, Unsupported
+from pvefw.api import ProviderError, SettingInfo, Unavailable, Unsupported, read_answer
 from pvefw_acme_dns_lexicon.errors import explained
 
 _PUBLIC = re.compile(
@@ -30,8 +30,8 @@ So one record comes or goes again where a call finds everything as it should be.
 """
 _SECONDS = 30.0
 """What a connection waits for an answer."""
-_PIECE, _LARGEST = 1 << 14, 32 << 20
-"""Bytes that are read at once, and of an answer: the limit holds for all that asks through requests."""
+_LARGEST = 32 << 20
+"""Bytes of an answer: the limit holds for all that asks through requests."""
 _LIMITED = "pvefw_limited"
 """The mark of what :func:`_limit_requests` has put in the place of what requests does."""
 _NO_APEX = {"desec", "hetzner"}
@@ -174,19 +174,15 @@ class Session:
 
 
 def _read(answer: Any) -> None:
-    """Read the body of an answer, up to a limit, which requests has none of.
+    """Read the body of an answer, up to a limit.
 
     :raises requests.ConnectionError: it is larger.
     """
     from requests import ConnectionError as Lost
 
-    body = bytearray()
-    for piece in answer.iter_content(_PIECE):
-        body += piece
-        if len(body) > _LARGEST:
-            answer.close()
-            raise Lost(f"the answer is larger than {_LARGEST} bytes")
-    answer._content = bytes(body)  # noqa: SLF001 - there is no public name
+    if not read_answer(answer, _LARGEST):
+        answer.close()
+        raise Lost(f"the answer is larger than {_LARGEST} bytes")
 
 
 def _limit_requests() -> None:

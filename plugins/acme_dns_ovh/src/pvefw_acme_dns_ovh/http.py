@@ -5,11 +5,11 @@ from typing import Any
 
 import requests
 
-from pvefw.api import Unavailable, cause_of
+from pvefw.api import Unavailable, cause_of, read_answer
 
 _SECONDS = 30.0
-_PIECE, _LARGEST = 1 << 14, 8 << 20
-"""Bytes that are read at once, and of an answer: the numbers of a million records."""
+_LARGEST = 8 << 20
+"""Bytes of an answer: the numbers of a million records."""
 
 
 class Http:
@@ -61,16 +61,11 @@ def _read(answer: requests.Response) -> requests.Response:
 
     :raises Unavailable: it is a redirection, or larger than any of OVH's.
     """
+    where = answer.url.partition("?")[0]
     if answer.is_redirect:
-        where = answer.url.partition("?")[0]
         raise Unavailable(f"{where}: it redirects, which OVH's API does not")
-    body = bytearray()
-    for piece in answer.iter_content(_PIECE):
-        body += piece
-        if len(body) > _LARGEST:
-            where = answer.url.partition("?")[0]
-            raise Unavailable(f"{where}: the answer is larger than {_LARGEST} bytes")
-    answer._content = bytes(body)  # noqa: SLF001 - requests has no limit of its own
+    if not read_answer(answer, _LARGEST):
+        raise Unavailable(f"{where}: the answer is larger than {_LARGEST} bytes")
     return answer
 
 

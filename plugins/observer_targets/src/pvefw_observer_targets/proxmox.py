@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,6 +16,7 @@ from pvefw.api import (
     Unavailable,
     cause_of,
     hookimpl,
+    read_answer,
     setting,
 )
 from pvefw_observer_targets.forms import contents
@@ -27,23 +27,8 @@ _SECONDS = 60.0
 _REFUSED = (401, 403)
 _ERROR, _SERVER_ERROR = 400, 500
 _SAID = 300
-_PIECE, _LARGEST = 1 << 14, 1 << 20
-"""Bytes that are read at once, and of an answer."""
-
-
-def _read(answer: requests.Response) -> None:
-    """Read the body of an answer.
-
-    :raises ProviderError: it is larger than any of the API's.
-    """
-    body = bytearray()
-    for piece in answer.iter_content(_PIECE):
-        body += piece
-        if len(body) > _LARGEST:
-            raise ProviderError(
-                f"{urlsplit(answer.url).netloc}: the answer is larger than {_LARGEST} bytes"
-            )
-    answer._content = bytes(body)  # noqa: SLF001 - requests has no limit of its own
+_LARGEST = 1 << 20
+"""Bytes of an answer."""
 
 
 class _Pinned(HTTPAdapter):
@@ -110,7 +95,10 @@ class _Server:
         """
         try:
             with self._sent(session, self._url(path), form) as answer:
-                _read(answer)
+                if not read_answer(answer, _LARGEST):
+                    raise ProviderError(
+                        f"{self.host}:{self.port}: the answer is larger than {_LARGEST} bytes"
+                    )
         except requests.RequestException as error:
             raise Unavailable(f"{self.host}:{self.port}: {cause_of(error)}") from error
         if answer.status_code < _ERROR:
